@@ -1,0 +1,66 @@
+# Every command a person needs. `make help` lists them. `make demo` and `make test` also do the set-up.
+VENV    ?= .venv
+PYTHON  ?= $(shell command -v python3.11 || command -v python3)
+BIN     := $(VENV)/bin
+READY   := $(VENV)/.ready
+ARGS    ?=
+DATA    ?=
+NEW     ?=
+PYTEST  := $(BIN)/python -m pytest
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-all check lint types imports compile bench system audit lock clean
+
+help:  ## this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | awk -F'\t' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+# torch comes first and alone: an open range would pull several gigabytes of CUDA packages after it.
+$(READY): pyproject.toml constraints.txt setup.py
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] < (3, 11))' || \
+		{ echo "Parfocal needs Python 3.11 or newer; found $$($(PYTHON) --version). Name one: make $(MAKECMDGOALS) PYTHON=/path/to/python3.11"; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check $$(grep '^torch==' constraints.txt)
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[platform,dev]'
+	@touch $(READY)
+
+demo: $(READY)  ## the main job, start to end: instrument A, then B arrives. DATA= and NEW= take your own folders
+	@$(BIN)/parfocal demo $(if $(DATA),--data $(DATA)) $(if $(NEW),--new $(NEW)) $(ARGS)
+
+test: $(READY)  ## all tests that a machine without a GPU runs in minutes
+	$(PYTEST) -m "not slow and not gpu" $(ARGS)
+
+test-all: $(READY)  ## everything, the long ones too
+	$(PYTEST) -m "not gpu or gpu" $(ARGS)
+
+check: lint types imports  ## style, strict types, import contracts
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(READY)
+	$(BIN)/mypy
+
+imports: $(READY)
+	$(BIN)/lint-imports
+
+compile: $(READY)  ## write every component.yaml and pipeline.yaml anew
+	$(BIN)/parfocal pipeline compile
+
+bench: $(READY)  ## ours and a peer in turn, ratios printed
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'
+	@for file in benchmarks/*.py; do echo "== $$file"; $(BIN)/python $$file || exit 1; done
+
+audit: $(READY)  ## known vulnerabilities in the pinned packages
+	$(BIN)/pip-audit --strict --disable-pip --no-deps -r constraints.txt
+
+lock: $(READY)  ## write constraints.txt from this environment
+	@{ sed -n '/^#/p' constraints.txt; $(BIN)/pip list --format=freeze --exclude-editable --exclude pip --exclude setuptools; } > .constraints.tmp
+	@mv .constraints.tmp constraints.txt
+
+system: ## the Debian packages that the wider tests use (run as root)
+	apt-get update -qq
+	apt-get install -y -qq --no-install-recommends git
+
+clean:  ## remove what was built here; runs/ stays
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache src/*.egg-info

@@ -1,0 +1,1 @@
+"""Values, protocols and rules that every other layer shares. Imports nothing above itself, and no torch."""

@@ -1,0 +1,81 @@
+"""The model bundle: what is trained, registered, judged and served for one task, as one folder.
+
+bundle/
+  bundle.json          this module's `Bundle`
+  manifest.json        checksums and lineage
+  disc/ weights.safetensors model.json openvino.xml openvino.bin
+  cup/  ...
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field
+
+from parfocal.core import manifest
+from parfocal.core.config import Config
+from parfocal.core.errors import DataContractError
+
+BUNDLE = "bundle.json"
+
+
+class Exported(Config):
+    """One exported form of a structure's network."""
+
+    file: str = Field(description="path inside the structure's folder")
+    agreement: float = Field(description="Dice between its masks and the trained weights' masks on validation cases")
+
+
+class StructureModel(Config):
+    """One network of the cascade."""
+
+    folder: str
+    inside: str | None = Field(default=None, description="structure whose predicted box is the region of interest")
+    threshold: float = Field(default=0.5, description="probability at and above which a pixel belongs to the structure")
+    runtimes: dict[str, Exported] = Field(default_factory=dict)
+
+
+class DatasetRef(Config):
+    """A dataset folder the bundle has learned from or is judged on."""
+
+    instrument: str
+    uri: str
+    checksum: str
+
+
+class ParentRef(Config):
+    """The bundle a retrain started from."""
+
+    uri: str
+    checksum: str
+
+
+class Bundle(Config):
+    """Contents of bundle.json."""
+
+    schema_version: int = 1
+    task: str
+    structures: dict[str, StructureModel] = Field(description="outermost first: the order of the cascade")
+    recipe: dict[str, Any] = Field(description="preprocessing settings; inference repeats exactly these")
+    instruments: tuple[str, ...] = Field(description="in the order in which they were learned")
+    datasets: tuple[DatasetRef, ...] = Field(description="every dataset whose frozen splits this model answers for")
+    memory_uri: str = Field(default="", description="the exemplar memory; never registered, never served")
+    parent: ParentRef | None = None
+    strategy: str = "initial"
+    key: str = Field(default="", description="idempotency key of the run that made it")
+
+
+def read(folder: Path, *, verify: bool = True) -> Bundle:
+    """Read a bundle, by default after checking every file against the manifest.
+
+    Raises:
+        DataContractError: the folder is not a whole, unchanged bundle.
+    """
+    (manifest.verify if verify else manifest.read)(folder, "bundle")
+    file = Path(folder) / BUNDLE
+    try:
+        return Bundle.model_validate_json(file.read_text())
+    except (OSError, ValueError) as error:
+        raise DataContractError(f"bundle.json cannot be read: {error}", where=file) from None
