@@ -56,7 +56,8 @@ def preprocess(
     """
     from parfocal.steps import preprocess as step
 
-    extra = [*([f"data.instrument={json.dumps(instrument)}"] if instrument else []), *([f"data.reader={reader}"] if reader else [])]
+    named = {"instrument": instrument, "reader": reader}
+    extra = [f"data.{key}={json.dumps(value)}" for key, value in named.items() if value]
     config = options.config(*extra)
     with options.reporter() as report:
         known = _champion(champion, config.task) if champion else None
