@@ -1,0 +1,1 @@
+"""Score a challenger beside its rivals."""

@@ -1,0 +1,1 @@
+"""Read an experience, split it by patient, write a dataset."""

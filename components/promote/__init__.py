@@ -1,0 +1,1 @@
+"""Let the gate decide, register, move the alias."""

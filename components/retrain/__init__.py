@@ -1,0 +1,1 @@
+"""Teach a champion a new dataset."""

@@ -1,0 +1,1 @@
+"""Train a first bundle on a dataset."""

@@ -1,0 +1,69 @@
+"""Write every `component.yaml` and `pipeline.yaml` anew: ``python -m parfocal_pipelines.compile``.
+
+What there is to compile is found by file names: a folder with `component.py` holds a component of the folder's name, a
+folder with `pipeline.py` a function `build(placements)`.
+"""
+
+import argparse
+import sys
+import warnings
+from importlib import import_module
+from pathlib import Path
+
+import parfocal_components
+from kfp.compiler import Compiler
+from parfocal_pipelines import placement
+
+from parfocal.core.errors import UsageError
+
+COMPONENTS = Path(parfocal_components.__file__).parent
+PIPELINES = Path(__file__).parent
+
+
+def compile_all(out: Path | None = None, placements: str = placement.DEFAULT) -> list[Path]:
+    """Compile into `out`/components and `out`/pipelines, by default beside the sources; return the files written.
+
+    Raises:
+        UsageError: there is no such placement, or it is not valid.
+    """
+    chosen = placement.load(placements)
+    written = []
+    for source in sorted(COMPONENTS.glob("*/component.py")):
+        name = source.parent.name
+        built = getattr(import_module(f"parfocal_components.{name}.component"), name)
+        written.append(_write(built, (out / "components" if out else COMPONENTS) / name / "component.yaml"))
+    for source in sorted(PIPELINES.glob("*/pipeline.py")):
+        name = source.parent.name
+        built = import_module(f"parfocal_pipelines.{name}.pipeline").build(chosen)
+        written.append(_write(built, (out / "pipelines" if out else PIPELINES) / name / "pipeline.yaml"))
+    return written
+
+
+def _write(built, file: Path) -> Path:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    Compiler().compile(built, str(file))
+    return file
+
+
+def main() -> None:
+    """Compile and print the files written, one a line."""
+    parser = argparse.ArgumentParser(prog="parfocal_pipelines.compile", description=__doc__)
+    parser.add_argument("--out", type=Path, help="folder to write into; default: beside the sources")
+    parser.add_argument("--placement", default=placement.DEFAULT, help="gpu, cpu or a YAML file")
+    arguments = parser.parse_args()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)
+            written = compile_all(arguments.out, arguments.placement)
+    except UsageError as error:
+        sys.exit(_complain(error))
+    sys.stdout.writelines(f"{file}\n" for file in written)
+
+
+def _complain(error: UsageError) -> int:
+    sys.stderr.write(f"{error}\n")
+    return error.exit_code
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""A new instrument arrives: retrain, judge, promote."""

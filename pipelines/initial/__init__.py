@@ -1,0 +1,1 @@
+"""First model of a task, from the first instrument."""

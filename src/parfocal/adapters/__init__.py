@@ -1,0 +1,46 @@
+"""The only files that know MLflow, Kubeflow and databases. `connect` gives the rest of the program what it asked for.
+
+Nothing is imported or opened before it is used: whoever asks for the ledger never waits for MLflow.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from parfocal.adapters.settings import Settings
+
+if TYPE_CHECKING:
+    from parfocal.core.protocols import Ledger, ModelStore, Tracker
+
+__all__ = ["Platform", "Settings", "connect"]
+
+
+class Platform:
+    """The protocols of `parfocal.core.protocols` on the systems that the settings name, each built on first use."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+
+    @cached_property
+    def tracker(self) -> Tracker:
+        from parfocal.adapters.mlflow import MlflowTracker
+
+        return MlflowTracker(self.settings.mlflow_uri, self.settings.experiment, self.settings.artifacts)
+
+    @cached_property
+    def models(self) -> ModelStore:
+        from parfocal.adapters.mlflow_models import MlflowModelStore
+
+        return MlflowModelStore(self.settings.mlflow_uri, self.settings.experiment, self.settings.artifacts)
+
+    @cached_property
+    def ledger(self) -> Ledger:
+        from parfocal.adapters.database import SqlLedger
+
+        return SqlLedger(self.settings.ledger_url)
+
+
+def connect(settings: Settings | None = None) -> Platform:
+    """The platform of these settings, by default of the environment. Connects to nothing yet."""
+    return Platform(settings or Settings())

@@ -1,0 +1,203 @@
+"""The ledger as one table of a SQL database: SQLite on one machine, PostgreSQL (or another) on a cluster."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import (
+    DDL,
+    Column,
+    Connection,
+    Engine,
+    Integer,
+    MetaData,
+    Row,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+    create_engine,
+    event,
+    insert,
+    select,
+    text,
+)
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+
+from parfocal.core.errors import OutsideServiceError, UsageError
+from parfocal.core.protocols import LedgerEntry
+from parfocal.promotion import ledger as chain
+
+BUSY_SECONDS = 30
+"""How long a writer waits for another before it gives up; an append takes milliseconds."""
+
+POSTGRES_LOCK = 0x70617266
+"""Number of the advisory lock, any that nobody else uses; a table cannot be locked before it is there."""
+
+METADATA = MetaData()
+LEDGER = Table(
+    "ledger",
+    METADATA,
+    Column("seq", Integer, primary_key=True, autoincrement=False),
+    Column("time", String(40), nullable=False),
+    Column("kind", String(40), nullable=False),
+    Column("task", String(80), nullable=False),
+    Column("key", String(250), nullable=False),
+    Column("body", Text, nullable=False),
+    Column("previous", String(64), nullable=False),
+    Column("hash", String(64), nullable=False, unique=True),
+    UniqueConstraint("kind", "task", "key"),
+)
+
+# Refusing in the database itself stops the honest mistake, such as a migration or a person with a SQL prompt; the
+# hash chain finds the rest. The insert trigger is there because INSERT OR REPLACE deletes without a delete trigger.
+GUARDS = {
+    "sqlite": (
+        "CREATE TRIGGER IF NOT EXISTS ledger_no_update BEFORE UPDATE ON ledger "
+        "BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END",
+        "CREATE TRIGGER IF NOT EXISTS ledger_no_delete BEFORE DELETE ON ledger "
+        "BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END",
+        "CREATE TRIGGER IF NOT EXISTS ledger_no_replace BEFORE INSERT ON ledger "
+        "WHEN EXISTS (SELECT 1 FROM ledger WHERE seq = NEW.seq OR hash = NEW.hash "
+        "OR (kind = NEW.kind AND task = NEW.task AND key = NEW.key)) "
+        "BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END",
+    ),
+    "postgresql": (
+        "CREATE OR REPLACE FUNCTION ledger_append_only() RETURNS trigger AS "
+        "$$ BEGIN RAISE EXCEPTION 'the ledger is append-only'; END $$ LANGUAGE plpgsql",
+        "CREATE TRIGGER ledger_no_change BEFORE UPDATE OR DELETE OR TRUNCATE ON ledger "
+        "FOR EACH STATEMENT EXECUTE FUNCTION ledger_append_only()",
+    ),
+}
+for dialect, statements in GUARDS.items():
+    for statement in statements:
+        event.listen(LEDGER, "after_create", DDL(statement).execute_if(dialect=dialect))  # type: ignore[no-untyped-call]
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+class SqlLedger:
+    """`parfocal.core.protocols.Ledger` on a SQL database. Safe for many processes at once."""
+
+    def __init__(self, url: str, *, clock: Callable[[], datetime] = _now) -> None:
+        self._url = url
+        self._clock = clock
+        self._engine: Engine | None = None
+
+    def append(self, kind: str, task: str, key: str, body: Mapping[str, Any]) -> LedgerEntry:
+        """Add an entry in one serialised transaction; the same (kind, task, key) again returns the first.
+
+        Raises:
+            DataContractError: the body is not plain JSON.
+            OutsideServiceError: the database cannot be reached, or stays locked.
+        """
+        chain.canonical(body)
+        with self._transaction(write=True) as connection:
+            same = (LEDGER.c.kind == kind) & (LEDGER.c.task == task) & (LEDGER.c.key == key)
+            if (known := connection.execute(select(LEDGER).where(same)).first()) is not None:
+                return _entry(known)
+            last = connection.execute(select(LEDGER).order_by(LEDGER.c.seq.desc()).limit(1)).first()
+            time = self._clock().isoformat(timespec="milliseconds")
+            entry = chain.next_entry(_entry(last) if last else None, time, kind, task, key, body)
+            connection.execute(
+                insert(LEDGER).values(
+                    seq=entry.seq,
+                    time=entry.time,
+                    kind=kind,
+                    task=task,
+                    key=key,
+                    body=chain.canonical(entry.body),
+                    previous=entry.previous,
+                    hash=entry.hash,
+                )
+            )
+            return entry
+
+    def entries(self, task: str | None = None, kind: str | None = None) -> Sequence[LedgerEntry]:
+        """Oldest first, of one task and one kind where named."""
+        query = select(LEDGER).order_by(LEDGER.c.seq)
+        if task is not None:
+            query = query.where(LEDGER.c.task == task)
+        if kind is not None:
+            query = query.where(LEDGER.c.kind == kind)
+        with self._transaction() as connection:
+            return tuple(_entry(row) for row in connection.execute(query))
+
+    def verify(self) -> int:
+        """Recompute the whole chain and return its length; a DataContractError names the first entry that is wrong."""
+        return chain.verify(self.entries())
+
+    @contextmanager
+    def _transaction(self, *, write: bool = False) -> Iterator[Connection]:
+        try:
+            if self._engine is None:
+                self._engine = _open(self._url)
+            with self._engine.connect().execution_options(parfocal_write=write) as connection, connection.begin():
+                if write:
+                    _take_turn(connection)
+                yield connection
+        except (DBAPIError, PoolTimeoutError) as error:
+            raise OutsideServiceError(
+                f"the ledger's database failed: {str(getattr(error, 'orig', None) or error).splitlines()[0]}",
+                where=make_url(self._url).render_as_string(hide_password=True),
+                next="nothing was lost; see that PARFOCAL_DATABASE_URL runs and has room, then try again",
+            ) from error
+
+
+def _open(url: str) -> Engine:
+    try:
+        parsed = make_url(url)
+        sqlite = parsed.get_backend_name() == "sqlite"
+        if sqlite and parsed.database:
+            Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
+        engine = create_engine(parsed, connect_args={"timeout": BUSY_SECONDS} if sqlite else {}, pool_pre_ping=True)
+    except (ArgumentError, ImportError) as error:
+        raise UsageError(
+            f"cannot use the database URL: {error}",
+            where="PARFOCAL_DATABASE_URL",
+            expected="an SQLAlchemy URL whose driver is installed, such as sqlite:////var/lib/parfocal.db",
+        ) from None
+    except OSError as error:
+        raise OutsideServiceError(f"cannot make the ledger's folder: {error}", next="set PARFOCAL_STATE") from None
+    if sqlite:
+        event.listen(engine, "connect", _sqlite_connect)
+        event.listen(engine, "begin", _sqlite_begin)
+    try:
+        with engine.connect().execution_options(parfocal_write=True) as connection, connection.begin():
+            _take_turn(connection)
+            METADATA.create_all(connection)
+    except SQLAlchemyError:
+        engine.dispose()
+        raise
+    return engine
+
+
+def _take_turn(connection: Connection) -> None:
+    """One writer at a time, until the transaction ends; SQLite has seen to it when the transaction began."""
+    if connection.dialect.name == "postgresql":
+        connection.execute(text(f"SELECT pg_advisory_xact_lock({POSTGRES_LOCK})"))
+
+
+def _sqlite_connect(connection: Any, _record: Any) -> None:
+    """Transactions are ours to begin, not the driver's, which would begin them too late to serialise read and write."""
+    connection.isolation_level = None
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute("PRAGMA synchronous=FULL")
+
+
+def _sqlite_begin(connection: Connection) -> None:
+    write = connection.get_execution_options().get("parfocal_write", False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
+
+
+def _entry(row: Row[Any]) -> LedgerEntry:
+    return LedgerEntry(row.seq, row.time, row.kind, row.task, row.key, json.loads(row.body), row.previous, row.hash)

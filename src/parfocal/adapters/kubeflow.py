@@ -1,0 +1,169 @@
+"""Kubeflow Pipelines: what is compiled and where, and what a component's body needs besides its step.
+
+Running locally is in `kubeflow_local`, submitting to a cluster in `kubeflow_remote`; both are offered here by name.
+kfp is imported when it is first used. The pipelines themselves are built on this package and never imported by it:
+they are found as installed folders and compiled in a process of their own.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from parfocal.adapters.kubeflow_local import LocalLauncher, LocalRun, run_local
+from parfocal.adapters.kubeflow_remote import KubeflowLauncher, KubeflowSettings, Submitted, submit
+from parfocal.adapters.kubeflow_spec import Compiled
+from parfocal.core import manifest
+from parfocal.core.errors import ParfocalError, UsageError
+from parfocal.core.scores import EVALUATION, Evaluation
+from parfocal.core.types import Decision
+
+__all__ = [
+    "Compiled",
+    "KubeflowLauncher",
+    "KubeflowSettings",
+    "LocalLauncher",
+    "LocalRun",
+    "Submitted",
+    "available",
+    "compile_all",
+    "component",
+    "components",
+    "pipeline",
+    "run_local",
+    "sealed",
+    "show_decision",
+    "show_evaluation",
+    "submit",
+]
+
+SHARED = "PARFOCAL_SHARED"
+"""Folder that every pod of a cluster sees. Bundles name datasets and memories by path, and those must stay there."""
+
+
+def available() -> dict[str, Path]:
+    """The compiled pipelines by name: every `pipeline.yaml` in the installed package `parfocal_pipelines`."""
+    return _compiled("parfocal_pipelines", "pipeline.yaml")
+
+
+def components() -> dict[str, Path]:
+    """The compiled components by name: every `component.yaml` in the installed package `parfocal_components`."""
+    return _compiled("parfocal_components", "component.yaml")
+
+
+def pipeline(name: str) -> Path:
+    """The compiled pipeline of that name, or a file as it stands.
+
+    Raises:
+        UsageError: there is neither.
+    """
+    found = available()
+    if name in found:
+        return found[name]
+    if Path(name).is_file():
+        return Path(name)
+    raise UsageError(f"there is no pipeline '{name}'", expected=f"one of {', '.join(found)}, or a compiled YAML file")
+
+
+def component(name: str) -> Any:
+    """One compiled component, loaded for a pipeline of somebody else's: ``kubeflow.component("retrain")``.
+
+    Raises:
+        UsageError: there is no component of that name.
+    """
+    from kfp import components as loader
+
+    found = components()
+    if name not in found:
+        raise UsageError(f"there is no component '{name}'", expected=f"one of {', '.join(found)}")
+    return loader.load_component_from_file(str(found[name]))
+
+
+def compile_all(out: Path | None = None, placement: str = "") -> list[Path]:
+    """Compile every component and pipeline anew, in a process of its own.
+
+    Args:
+        out: folder to write `components/` and `pipelines/` under; None writes each YAML beside its source.
+        placement: name of a placement file that comes with the pipelines (``gpu``, ``cpu``), or a path of your own.
+
+    Returns:
+        The files written.
+
+    Raises:
+        UsageError: the placement is not valid.
+        ParfocalError: a pipeline does not compile.
+    """
+    command = [sys.executable, "-m", "parfocal_pipelines.compile"]
+    command += ["--out", str(out)] if out else []
+    command += ["--placement", placement] if placement else []
+    done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
+    if done.returncode:
+        kind = UsageError if done.returncode == UsageError.exit_code else ParfocalError
+        raise kind(f"compiling failed: {done.stderr.strip()[-2000:]}")
+    return [Path(line) for line in done.stdout.splitlines()]
+
+
+@contextmanager
+def sealed(*artifacts: Any) -> Iterator[tuple[Path, ...]]:
+    """Where a step is to write the folders that become these output artifacts.
+
+    That is the artifact's own path, which on a cluster is gone with the pod (Kubeflow copies it to its object store).
+    Where PARFOCAL_SHARED names a folder that all pods see, the step writes there, so that the paths it records hold
+    in every later pod, and the artifact gets a copy. Kind, checksum and version are added to the artifact's metadata.
+    What an earlier attempt of this very task has left is removed first.
+    """
+    shared = os.environ.get(SHARED)
+    finals = [Path(artifact.path).absolute() for artifact in artifacts]
+    places = [Path(shared, "artifacts", *final.parts[1:]) if shared else final for final in finals]
+    for leftover in {*finals, *places}:
+        shutil.rmtree(leftover, ignore_errors=True)
+    yield tuple(places)
+    for artifact, final, place in zip(artifacts, finals, places, strict=True):
+        if place != final:
+            shutil.copytree(place, final)
+        made = manifest.read(place)
+        artifact.metadata.update(kind=made.kind, checksum=made.checksum, code_version=made.code_version)
+
+
+def show_evaluation(folder: Path, metrics: Any, report: Any, summary: Any) -> None:
+    """Fill the artifacts that the Kubeflow UI renders from a sealed evaluation: mean Dice, report and summary."""
+    judged = Evaluation.model_validate_json((folder / EVALUATION).read_text())
+    for model, scores in judged.scores.items():
+        cells: dict[str, list[float]] = {}
+        for score in scores:
+            if "dice" in score.metrics:
+                cells.setdefault(f"dice {score.instrument} {score.structure} {model}", []).append(score.metrics["dice"])
+        _log(metrics, {name: sum(values) / len(values) for name, values in cells.items()})
+    shutil.copyfile(folder / "report.html", report.path)
+    shutil.copyfile(folder / "summary.md", summary.path)
+
+
+def show_decision(decision: Decision, folder: Path, metrics: Any, summary: Any) -> str:
+    """Fill the artifacts that the Kubeflow UI renders from a gate's decision, and return its outcome."""
+    _log(metrics, {f"{c.name} {c.instrument} {c.structure}".strip(): c.value for c in decision.checks})
+    metrics.metadata["outcome"] = decision.outcome.value
+    shutil.copyfile(folder / "summary.md", summary.path)
+    return decision.outcome.value
+
+
+def _log(metrics: Any, values: Mapping[str, float]) -> None:
+    """Kubeflow keeps metrics as JSON, which knows no NaN."""
+    for name, value in values.items():
+        if math.isfinite(value):
+            metrics.log_metric(name, float(value))
+
+
+def _compiled(package: str, file: str) -> dict[str, Path]:
+    spec = find_spec(package)
+    if spec is None or not spec.submodule_search_locations:
+        raise UsageError(f"the package {package} is not installed", next="pip install 'parfocal[platform]'")
+    (root,) = map(Path, spec.submodule_search_locations)
+    return {found.parent.name: found for found in sorted(root.glob(f"*/{file}"))}

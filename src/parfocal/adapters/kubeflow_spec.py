@@ -1,0 +1,90 @@
+"""What a compiled pipeline says about itself: read from its YAML, without kfp."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from parfocal.core.errors import UsageError
+
+
+@dataclass(frozen=True, slots=True)
+class Compiled:
+    """A compiled pipeline.
+
+    Attributes:
+        name: as Kubeflow knows it, such as ``parfocal-continual``.
+        title: for people; `description` likewise.
+        inputs: argument to its description.
+        digest: SHA-256 of the file, in hex.
+        documents: the pipeline spec and, where there is one, the platform spec.
+    """
+
+    file: Path
+    name: str
+    title: str
+    description: str
+    inputs: Mapping[str, str]
+    digest: str
+    documents: tuple[dict[str, Any], ...]
+
+    @classmethod
+    def read(cls, file: Path) -> Compiled:
+        """Read a compiled YAML.
+
+        Raises:
+            UsageError: the file is not there or is not a compiled pipeline.
+        """
+        try:
+            text = Path(file).read_text()
+            documents = tuple(yaml.safe_load_all(text))
+            spec = documents[0]
+            info, root = spec["pipelineInfo"], spec["root"]
+        except (OSError, UnicodeDecodeError, yaml.YAMLError, KeyError, IndexError, TypeError) as error:
+            raise UsageError(
+                f"this is not a compiled pipeline: {error}", where=file, next="`parfocal pipeline compile` writes one"
+            ) from None
+        parameters = root.get("inputDefinitions", {}).get("parameters", {})
+        return cls(
+            file=Path(file),
+            name=info["name"],
+            title=info.get("displayName", info["name"]),
+            description=info.get("description", ""),
+            inputs={name: " ".join(value.get("description", "").split()) for name, value in parameters.items()},
+            digest=hashlib.sha256(text.encode()).hexdigest(),
+            documents=documents,
+        )
+
+    def check(self, arguments: Mapping[str, str]) -> dict[str, str]:
+        """The arguments, when they are exactly those of the pipeline and none but `config` is empty.
+
+        Raises:
+            UsageError: one is missing, empty or unknown.
+        """
+        missing = [name for name in self.inputs if not arguments.get(name) and (name != "config")]
+        unknown = sorted(set(arguments) - set(self.inputs))
+        if missing or unknown:
+            said = "; ".join(filter(None, (_said("without", missing), _said("unknown", unknown))))
+            raise UsageError(f"wrong arguments: {said}", where=self.name, expected=", ".join(self.inputs))
+        return {name: arguments.get(name, "") for name in self.inputs}
+
+    def without_retries(self) -> str:
+        """The same YAML with no step tried again.
+
+        Retries answer to nodes that vanish. On one machine a step that fails once fails again, and a person would wait
+        a minute and a half to be told so.
+        """
+        spec = copy.deepcopy(self.documents[0])
+        for task in spec["root"]["dag"]["tasks"].values():
+            task.pop("retryPolicy", None)
+        return yaml.safe_dump_all([spec, *self.documents[1:]], sort_keys=True)
+
+
+def _said(word: str, names: list[str]) -> str:
+    return f"{word} {', '.join(names)}" if names else ""

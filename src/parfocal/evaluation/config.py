@@ -1,0 +1,16 @@
+"""Settings of an evaluation."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from parfocal.core.config import Config
+
+
+class EvaluateConfig(Config):
+    """How bundles are scored and shown."""
+
+    runtime: str = Field(default="auto", description="exported runtime that is scored: the one that will answer")
+    overlays: int = Field(default=2, ge=0, description="best and worst cases shown an instrument and structure, each")
+    resamples: int = Field(default=4000, ge=200, description="bootstrap resamples of an interval in the report")
+    latency_images: int = Field(default=12, ge=1, description="images timed, one by one, a model")

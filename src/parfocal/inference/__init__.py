@@ -1,0 +1,1 @@
+"""From a photograph to masks, with the networks as they are exported and served."""

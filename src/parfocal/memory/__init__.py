@@ -1,0 +1,1 @@
+"""What is kept of earlier instruments, and how it is mixed with what is new."""

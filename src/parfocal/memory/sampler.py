@@ -1,0 +1,147 @@
+"""Batches as a pure function of (seed, step, rank, world): nothing to save, nothing to restore after a kill."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from parfocal.augmentation import geometric
+from parfocal.augmentation.geometric import AugmentConfig
+from parfocal.core.errors import UsageError
+from parfocal.preprocessing.shards import Arrays
+
+_ORDER, _CHANGES = 1, 2
+"""Which use of the seed a generator serves."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """Pictures that fill a share of every batch.
+
+    Attributes:
+        name: for the log and for people, such as an instrument's name.
+        arrays: pictures and masks, at least one.
+        share: part of a batch, above 0; the shares of a sampler are scaled to sum to 1.
+    """
+
+    name: str
+    arrays: Arrays
+    share: float
+
+
+class Sampler:
+    """Draws batches from sources in fixed proportions, and changes each picture at random.
+
+    A batch gives each source its share by largest remainder, and at least one place. A source is walked in seeded
+    permutations: no picture comes again before all of its source were used. The batch of a step is the same however
+    many ranks divide it among them; each rank gets every `world`-th place, so all ranks see all sources alike.
+
+    Args:
+        sources: what to draw from; order matters to the result.
+        batch_size: pictures of a step, over all ranks.
+        seed: of order and changes.
+        augment: ranges of the changes; None leaves pictures as they are.
+
+    Raises:
+        UsageError: no sources, an empty one, a share that is not above 0, or more sources than places.
+    """
+
+    def __init__(
+        self, sources: Sequence[Source], batch_size: int, seed: int, augment: AugmentConfig | None = None
+    ) -> None:
+        _check(sources, batch_size)
+        self.sources = tuple(sources)
+        self.batch_size = batch_size
+        self.seed = seed
+        self.augment = augment
+        self.places = apportion([source.share for source in sources], batch_size)
+        self._order = lru_cache(maxsize=4 * len(sources))(self._permutation)
+
+    def batch(self, step: int, rank: int = 0, world: int = 1) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+        """Images uint8 [B, S, S, 3] and masks uint8 [B, S, S] of one rank, B = batch_size / world.
+
+        Args:
+            step: 0, 1, 2, ...
+            rank: which part of the batch.
+            world: how many parts.
+
+        Raises:
+            UsageError: the batch cannot be divided by `world`.
+        """
+        if self.batch_size % world:
+            raise UsageError(
+                f"a batch of {self.batch_size} cannot be divided among {world} processes",
+                where="train.batch_size",
+                expected=f"a multiple of {world}",
+            )
+        mine = range(rank, self.batch_size, world)
+        picked = self._picked(step)
+        pairs = [(picked[i][0].image[picked[i][1]], picked[i][0].mask[picked[i][1]]) for i in mine]
+        if self.augment is not None:
+            rng = np.random.default_rng([self.seed, _CHANGES, step])
+            changes = geometric.draw(self.augment, rng, self.batch_size)
+            pairs = [geometric.apply(*pair, changes[i]) for pair, i in zip(pairs, mine, strict=True)]
+        return np.stack([image for image, _ in pairs]), np.stack([mask for _, mask in pairs])
+
+    def describe(self) -> dict[str, Any]:
+        """What batches depend on, apart from pixels: a resumed run must have the same."""
+        return {
+            "batch_size": self.batch_size,
+            "seed": self.seed,
+            "augment": None if self.augment is None else self.augment.model_dump(mode="json"),
+            "sources": [
+                {
+                    "name": source.name,
+                    "places": places,
+                    "pictures": len(source.arrays),
+                    "cases_crc32": zlib.crc32("\n".join(source.arrays.case_ids).encode()),
+                }
+                for source, places in zip(self.sources, self.places, strict=True)
+            ],
+        }
+
+    def _picked(self, step: int) -> list[tuple[Arrays, int]]:
+        chosen = []
+        for index, (source, places) in enumerate(zip(self.sources, self.places, strict=True)):
+            size = len(source.arrays)
+            for place in range(step * places, (step + 1) * places):
+                chosen.append((source.arrays, int(self._order(index, place // size)[place % size])))
+        return chosen
+
+    def _permutation(self, index: int, turn: int) -> NDArray[np.int64]:
+        rng = np.random.default_rng([self.seed, _ORDER, index, turn])
+        return rng.permutation(len(self.sources[index].arrays))
+
+
+def apportion(shares: Sequence[float], places: int) -> tuple[int, ...]:
+    """Divide `places` by largest remainder after one place was given to each share; ties go to the earlier."""
+    free = places - len(shares)
+    ideal = np.asarray(shares, np.float64) / sum(shares) * places
+    ideal = np.maximum(ideal - 1.0, 0.0)
+    ideal *= free / ideal.sum() if ideal.sum() > 0 else 0.0
+    given = np.floor(ideal + 1e-9).astype(int)
+    rest = free - int(given.sum())
+    given[np.argsort(-(ideal - given), kind="stable")[:rest]] += 1
+    return tuple(int(n) + 1 for n in given)
+
+
+def _check(sources: Sequence[Source], batch_size: int) -> None:
+    if not sources:
+        raise UsageError("there is nothing to train on", expected="at least one source with pictures")
+    for source in sources:
+        if len(source.arrays) == 0:
+            raise UsageError("a source has no pictures", where=source.name)
+        if not source.share > 0:
+            raise UsageError(f"a source's share is {source.share}", where=source.name, expected="above 0")
+    if len(sources) > batch_size:
+        raise UsageError(
+            f"a batch of {batch_size} has no place for {len(sources)} sources",
+            where="train.batch_size",
+            expected=f"at least {len(sources)}",
+        )

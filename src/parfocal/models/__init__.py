@@ -1,0 +1,115 @@
+"""Networks: a table of names, how one is described, built from a seed, and kept as a folder without pickle."""
+
+from __future__ import annotations
+
+import inspect
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import Field
+
+from parfocal.core.config import Config
+from parfocal.core.errors import DataContractError, UsageError
+from parfocal.core.registry import Family
+
+if TYPE_CHECKING:
+    from torch import nn
+
+FAMILY = Family("models", {"unet": "parfocal.models.unet:RecursiveUNet"})
+WEIGHTS = "weights.safetensors"
+MODEL = "model.json"
+
+
+class ModelSpec(Config):
+    """Contents of model.json: a name in the family and the arguments of its constructor."""
+
+    name: str
+    parameters: dict[str, Any] = Field(default_factory=dict)
+
+
+class ModelConfig(Config):
+    """Which network, and of what size."""
+
+    name: str = Field(default="unet", description="member of the family `models`")
+    depth: int = Field(default=6, ge=1, description="poolings (D)")
+    width: int = Field(default=40, ge=1, description="channels of the first level (W)")
+    increment: float = Field(default=1.1, gt=0, description="ratio of the widths of neighbouring levels (IR)")
+    batch_norm: bool = Field(default=True, description="normalise after each convolution")
+    dropout: float = Field(default=0.3, ge=0, lt=1, description="probability that an element is zeroed")
+    dropout_at: Literal["every", "bottom", "none"] = Field(default="every", description="which levels have dropout")
+    up: Literal["transpose", "upsample"] = Field(default="transpose", description="how the decoder doubles its grid")
+    options: dict[str, Any] = Field(
+        default_factory=dict, description="further constructor arguments, for a network that takes others"
+    )
+
+    def spec(self, *, in_channels: int = 3, out_channels: int = 1) -> ModelSpec:
+        """The constructor call this describes; settings that the named network does not take are left out."""
+        values = self.model_dump(exclude={"name", "options"}) | {
+            "in_channels": in_channels,
+            "out_channels": out_channels,
+        }
+        taken = inspect.signature(FAMILY.load(self.name)).parameters
+        return ModelSpec(
+            name=self.name, parameters={key: value for key, value in values.items() if key in taken} | self.options
+        )
+
+
+def build(name: str, parameters: Mapping[str, Any], *, seed: int = 0) -> nn.Module:
+    """Construct a network whose initial weights are a function of `seed`; global random state is left as it was.
+
+    Raises:
+        UsageError: unknown name, or arguments that its constructor does not take.
+    """
+    import torch
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        try:
+            model: nn.Module = FAMILY.load(name)(**parameters)
+        except TypeError as error:
+            raise UsageError(f"the network '{name}' cannot be built: {error}", where="model") from None
+    return model
+
+
+def save(model: nn.Module, spec: ModelSpec, folder: Path) -> None:
+    """Write weights.safetensors (float32 and integer buffers, as in the state dict) and model.json into `folder`."""
+    from safetensors.torch import save_file
+
+    folder.mkdir(parents=True, exist_ok=True)
+    weights = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
+    save_file(weights, folder / WEIGHTS)
+    (folder / MODEL).write_text(json.dumps(spec.model_dump(mode="json"), indent=1, sort_keys=True) + "\n")
+
+
+def read_spec(folder: Path) -> ModelSpec:
+    """Read model.json.
+
+    Raises:
+        DataContractError: it is missing or cannot be read.
+    """
+    try:
+        return ModelSpec.model_validate_json((folder / MODEL).read_text())
+    except (OSError, ValueError) as error:
+        raise DataContractError(f"the model's description cannot be read: {error}", where=folder / MODEL) from None
+
+
+def load(folder: Path) -> nn.Module:
+    """Build the network of model.json with the weights beside it, on the CPU, in evaluation mode.
+
+    Raises:
+        DataContractError: a file is missing, damaged, or does not fit the other.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    spec = read_spec(folder)
+    model = build(spec.name, spec.parameters)
+    try:
+        model.load_state_dict(load_file(folder / WEIGHTS))
+    except (OSError, SafetensorError, RuntimeError) as error:
+        raise DataContractError(
+            f"the weights cannot be loaded: {error}", where=folder / WEIGHTS, expected=f"weights of {spec.parameters}"
+        ) from None
+    return model.eval()

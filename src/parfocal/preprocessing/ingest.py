@@ -1,0 +1,236 @@
+"""Look at every pixel of every case: refuse what is broken, copy what is sound, make its frames."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, TypeVar
+
+import numpy as np
+from pydantic import Field
+
+from parfocal.core.config import Config
+from parfocal.core.errors import DataContractError
+from parfocal.core.task import Task
+from parfocal.core.types import Case, Problem, Split
+from parfocal.preprocessing import static_augmentation
+from parfocal.preprocessing.checks import Past
+from parfocal.preprocessing.fundus import FundusRecipe, frame_box, to_frame
+from parfocal.preprocessing.images import Pixels, decode_image, decode_mask, encode_mask, mask_checksum
+from parfocal.preprocessing.roi import mask_to_frame
+from parfocal.preprocessing.shards import Arrays, DatasetCase
+from parfocal.preprocessing.static_augmentation import StaticAugmentationConfig
+
+T = TypeVar("T")
+R = TypeVar("R")
+_STRAY = 0.05  # part of an inner structure outside its outer one beyond which a person should look
+
+
+class DataConfig(Config):
+    """Where cases come from and what happens to bad ones."""
+
+    reader: str = Field(default="folder", description="layout of the source: a member of the family readers")
+    instrument: str = Field(default="", description="device and site that acquired the images")
+    on_invalid: Literal["refuse", "drop"] = Field(
+        default="refuse",
+        description="refuse: one bad file and nothing is written; drop: take the good cases, record the others",
+    )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Taken:
+    """A sound case, copied.
+
+    Attributes:
+        case: as the reader found it.
+        entry: for dataset.json; the split in it is not decided yet and says train.
+        frames: by structure, image uint8 [S, S, 3] and mask uint8 {0, 1} [S, S].
+        remarks: what a person may want to look at, worded without the case's name.
+    """
+
+    case: Case
+    entry: DatasetCase
+    frames: Mapping[str, tuple[Pixels, Pixels]]
+    remarks: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """A case that was not taken: broken, or (when `known`) sound but in an earlier dataset with the same masks."""
+
+    case: Case
+    problems: tuple[Problem, ...]
+    known: bool = False
+
+
+def ingest(
+    case: Case, folder: Path, task: Task, recipe: FundusRecipe, earlier: Past, wrong: Sequence[Problem] = ()
+) -> Taken | Left:
+    """Read and validate one case; copy it into `folder` when nothing is wrong with it.
+
+    Args:
+        case: with files that may be anything.
+        folder: the dataset that is being made.
+        task, recipe: what frames to make.
+        earlier: what must not change.
+        wrong: what is known to be wrong with the case already; it is looked at all the same, to find the rest.
+
+    Raises:
+        OSError: `folder` cannot be written; that a source file cannot be read is a problem of the case instead.
+    """
+    problems = list(wrong)
+    data = _read(case.image, problems)
+    image = _attempt(decode_image, case.image, data, problems)
+    if data is not None and hashlib.sha256(data).hexdigest() != case.checksum:
+        problems.append(Problem(case.image, "it changed while it was being read", "wait until it is copied, try again"))
+    masks: dict[str, Pixels] = {}
+    for structure, file in case.masks.items():
+        mask = _attempt(decode_mask, file, _read(file, problems), problems)
+        if mask is not None and image is not None and mask.shape != image.shape[:2]:
+            problems.append(Problem(file, *_sizes(mask, image)))
+        elif mask is not None:
+            masks[structure] = mask
+    sums = {structure: mask_checksum(mask) for structure, mask in masks.items()}
+    same = earlier.by_id.get(case.id)
+    problems += _frozen(case, same, sums)
+    if problems or image is None or data is None:
+        return Left(case, tuple(problems))
+    if same is not None and all(same.mask_checksums.get(name) == found for name, found in sums.items()):
+        return Left(case, (Problem(case.image, "the champion knows this case with these masks"),), known=True)
+    entry = _copy(case, data, masks, sums, folder)
+    frames, remarks = _frames(image, masks, task, recipe)
+    return Taken(case, entry, frames, tuple(remarks))
+
+
+def in_order(work: Callable[[T], R], items: Sequence[T], done: Callable[[int, int], None]) -> Iterator[R]:
+    """Results in the order of `items`, made by as many threads as there are cores: OpenCV and hashing let go of Python."""
+    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+        try:
+            for count, result in enumerate(pool.map(work, items), start=1):
+                done(count, len(items))
+                yield result
+        except BaseException:
+            pool.shutdown(wait=True, cancel_futures=True)
+            raise
+
+
+def arrays(
+    taken: Iterable[Taken],
+    structure: str,
+    split: Split,
+    sides: Mapping[str, Split],
+    config: StaticAugmentationConfig,
+    recipe: FundusRecipe,
+    seed: int,
+) -> Arrays | None:
+    """Frames of a structure on one side of the split; training frames are followed by their static copies.
+
+    Args:
+        taken: cases, in the order of dataset.json.
+        structure, split: which frames.
+        sides: by patient.
+        config, recipe, seed: of the static copies.
+
+    Returns:
+        None when no case there has a label of the structure.
+    """
+    rows: list[tuple[str, Pixels, Pixels]] = []
+    for one in taken:
+        if sides[one.case.patient] is split and structure in one.frames:
+            image, mask = one.frames[structure]
+            rows.append((one.case.id, image, mask))
+            if split is Split.TRAIN:
+                changes = static_augmentation.draw(config, static_augmentation.generator(seed, one.case.id))
+                copies = (static_augmentation.apply(image, change, recipe.clahe_tiles) for change in changes)
+                rows += [(one.case.id, copy, mask) for copy in copies]
+    if not rows:
+        return None
+    names, images, masks = zip(*rows, strict=True)
+    return Arrays(np.stack(images), np.stack(masks), names)
+
+
+def _read(file: Path, problems: list[Problem]) -> bytes | None:
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        problems.append(Problem(file, f"cannot be read: {error.strerror or error}", "is the source still there?"))
+        return None
+
+
+def _attempt(
+    decode: Callable[[bytes], Pixels], file: Path, data: bytes | None, problems: list[Problem]
+) -> Pixels | None:
+    if data is None:
+        return None
+    try:
+        return decode(data)
+    except DataContractError as error:
+        problems.append(Problem(file, error.what, error.next))
+        return None
+
+
+def _frozen(case: Case, same: DatasetCase | None, sums: Mapping[str, str]) -> Iterator[Problem]:
+    """A test case that the champion is judged on may gain a structure; the masks that it has stay as they are."""
+    if same is not None and same.split is Split.TEST:
+        for name, known in same.mask_checksums.items():
+            if sums.get(name, known) != known:
+                reason = f"it differs from the frozen test mask of {case.id}"
+                yield Problem(case.masks[name], reason, "put the earlier mask back")
+
+
+def _sizes(mask: Pixels, image: Pixels) -> tuple[str, str]:
+    reason = f"{mask.shape[1]} x {mask.shape[0]}, but the image is {image.shape[1]} x {image.shape[0]}"
+    if mask.shape == image.shape[1::-1]:
+        return reason, "one of them is on its side: draw the mask on the image as its EXIF tag turns it"
+    return reason, "make the mask as large as the image"
+
+
+def _copy(case: Case, data: bytes, masks: Mapping[str, Pixels], sums: dict[str, str], folder: Path) -> DatasetCase:
+    image = f"images/{case.id}{case.image.suffix.lower()}"
+    paths = {structure: f"masks/{structure}/{case.id}.png" for structure in masks}
+    _write(folder / image, data)
+    for structure, mask in masks.items():
+        _write(folder / paths[structure], encode_mask(mask))
+    return DatasetCase(
+        id=case.id,
+        patient=case.patient,
+        split=Split.TRAIN,
+        image=image,
+        masks=paths,
+        mask_checksums=sums,
+        checksum=case.checksum,
+        grader=case.grader,
+        assisted=case.assisted,
+        spacing=case.spacing,
+        points=dict(case.points),
+    )
+
+
+def _write(file: Path, data: bytes) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_bytes(data)
+
+
+def _frames(
+    image: Pixels, masks: Mapping[str, Pixels], task: Task, recipe: FundusRecipe
+) -> tuple[dict[str, tuple[Pixels, Pixels]], list[str]]:
+    frames: dict[str, tuple[Pixels, Pixels]] = {}
+    remarks: list[str] = []
+    for structure in task.structures:
+        if structure.name not in masks:
+            continue
+        mask, outer = masks[structure.name], masks.get(structure.inside or "")
+        box = frame_box(structure, *mask.shape, recipe, outer)
+        if box is None:
+            remarks.append(f"a {structure.name} without its {structure.inside}, so no frame to learn it from")
+            continue
+        if outer is not None and np.count_nonzero(mask > outer) > _STRAY * np.count_nonzero(mask):
+            remarks.append(f"more than {_STRAY:.0%} of the {structure.name} outside the {structure.inside}")
+        if np.count_nonzero(mask[box.window]) < (1 - _STRAY) * np.count_nonzero(mask):
+            remarks.append(f"more than {_STRAY:.0%} of the {structure.name} outside the frame the recipe keeps")
+        frames[structure.name] = to_frame(image, box, recipe), mask_to_frame(mask, box, recipe.size)
+    return frames, remarks

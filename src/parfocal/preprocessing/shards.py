@@ -1,0 +1,176 @@
+"""A dataset folder: its list of cases, and the arrays that training reads.
+
+dataset.json                          this module's `Dataset`
+images/<id>.<ext>                     bytes as they came
+masks/<structure>/<id>.png            8-bit 0 and 255, the size of the image
+arrays/<structure>-<split>.safetensors  image uint8 [N, S, S, 3] BGR, mask uint8 {0, 1} [N, S, S], case int64 [N]
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from pydantic import Field, ValidationError
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
+
+from parfocal.core import manifest
+from parfocal.core.config import Config
+from parfocal.core.errors import DataContractError
+from parfocal.core.types import Split
+from parfocal.preprocessing.fundus import FundusRecipe
+from parfocal.preprocessing.images import Pixels, decode_image, decode_mask
+
+DATASET = "dataset.json"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Arrays:
+    """Frames of one structure on one side of the split.
+
+    Attributes:
+        image: uint8 [N, S, S, 3] BGR, after the recipe.
+        mask: uint8 {0, 1} [N, S, S].
+        case_ids: of each row; a case has several rows where it has static copies.
+    """
+
+    image: Pixels
+    mask: Pixels
+    case_ids: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.case_ids)
+
+
+class DatasetCase(Config):
+    """One case of a dataset; paths are relative to its folder."""
+
+    id: str
+    patient: str
+    split: Split
+    image: str
+    masks: dict[str, str] = Field(description="by structure; one that nobody labelled is absent")
+    mask_checksums: dict[str, str] = Field(description="SHA-256 of size and pixels, by structure")
+    checksum: str = Field(description="SHA-256 of the image file")
+    grader: str = ""
+    assisted: bool = False
+    spacing: tuple[float, float] | None = None
+    points: dict[str, tuple[float, float]] = Field(default_factory=dict)
+
+
+class Rejected(Config):
+    """A file of the source that did not become part of a case."""
+
+    file: str = Field(description="relative to the source")
+    reason: str
+    next: str = ""
+
+
+class Dataset(Config):
+    """Contents of dataset.json."""
+
+    schema_version: int = 1
+    task: str
+    instrument: str
+    reader: str
+    recipe: FundusRecipe
+    quota: tuple[int, int, int] = Field(description="percent by which new patients were dealt")
+    declared: bool = Field(description="the source named splits itself, so its test cases were not drawn by the hash")
+    cases: tuple[DatasetCase, ...] = Field(description="sorted by id; arrays refer to a case by its place here")
+    rejected: tuple[Rejected, ...] = ()
+    test_checksum: str = Field(description="`test_checksum` of the cases")
+
+    def on(self, split: Split) -> tuple[DatasetCase, ...]:
+        """The cases of one side."""
+        return tuple(case for case in self.cases if case.split is split)
+
+
+def test_checksum(cases: Iterable[DatasetCase]) -> str:
+    """SHA-256 over the sorted ids, image checksums and mask checksums of the test cases."""
+    lines = [
+        " ".join([case.id, case.checksum, *(f"{name}={sum}" for name, sum in sorted(case.mask_checksums.items()))])
+        for case in cases
+        if case.split is Split.TEST
+    ]
+    return hashlib.sha256("\n".join(sorted(lines)).encode()).hexdigest()
+
+
+def read_dataset(folder: Path) -> Dataset:
+    """Read a sealed dataset's list of cases.
+
+    Raises:
+        DataContractError: no dataset, or its list is not the one that was sealed.
+    """
+    file = _sealed(folder, DATASET)
+    if file is None:
+        raise DataContractError(f"a dataset without {DATASET}", where=folder, next="make it again with preprocess")
+    try:
+        return Dataset.model_validate_json(file.read_text())
+    except (ValidationError, UnicodeDecodeError) as error:
+        raise DataContractError(f"{DATASET} cannot be read: {error}", where=file) from None
+
+
+def read_arrays(folder: Path, structure: str, split: Split) -> Arrays | None:
+    """Read the frames of a structure on one side; None when no case there has a label of it.
+
+    Raises:
+        DataContractError: no dataset, or arrays that are not the ones that were sealed.
+    """
+    file = _sealed(folder, _shard(structure, split))
+    if file is None:
+        return None
+    try:
+        tensors = load_file(file)
+        image, mask, index = tensors["image"], tensors["mask"], tensors["case"]
+    except (SafetensorError, KeyError) as error:
+        raise DataContractError(f"the arrays cannot be read: {error}", where=file) from None
+    cases = read_dataset(folder).cases
+    return Arrays(image, mask, tuple(cases[i].id for i in index.tolist()))
+
+
+def write_arrays(folder: Path, structure: str, split: Split, arrays: Arrays, places: Mapping[str, int]) -> None:
+    """Write frames into a dataset that is being made; `places` gives a case's place in dataset.json by id."""
+    file = folder / _shard(structure, split)
+    file.parent.mkdir(exist_ok=True)
+    index = np.array([places[name] for name in arrays.case_ids], np.int64)
+    save_file({"image": arrays.image, "mask": arrays.mask, "case": index}, file)
+
+
+def write_dataset(folder: Path, dataset: Dataset) -> None:
+    """Write dataset.json into a dataset that is being made."""
+    (folder / DATASET).write_text(dataset.model_dump_json(indent=1) + "\n")
+
+
+def read_image(folder: Path, case: DatasetCase) -> Pixels:
+    """The photograph as it came, BGR uint8 [H, W, 3]."""
+    return decode_image((folder / case.image).read_bytes())
+
+
+def read_mask(folder: Path, case: DatasetCase, structure: str) -> Pixels | None:
+    """The mask of a structure, uint8 {0, 1} [H, W]; None when nobody labelled it."""
+    path = case.masks.get(structure)
+    return None if path is None else decode_mask((folder / path).read_bytes())
+
+
+def _shard(structure: str, split: Split) -> str:
+    return f"arrays/{structure}-{split}.safetensors"
+
+
+def _sealed(folder: Path, name: str) -> Path | None:
+    """A file of a dataset, checked against the manifest; None when the dataset was made without it."""
+    expected = manifest.read(folder, "dataset").files.get(name)
+    if expected is None:
+        return None
+    file = Path(folder) / name
+    if not file.is_file() or manifest.sha256(file) != expected:
+        raise DataContractError(
+            "this file is missing or has changed since the dataset was sealed",
+            where=file,
+            expected=f"SHA-256 {expected[:16]}…",
+            next="restore the folder, or make it again with preprocess",
+        )
+    return file

@@ -1,0 +1,180 @@
+"""The gate's conditions on one cell, each answered with a number, its limit and a sentence.
+
+Three answers: met; broken, when harm is shown or a count is over its limit; or it cannot be said, when an interval
+lies on both sides of its limit or there are too few patients for an interval to mean what it says.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from parfocal.core.types import Check, Interval, Outcome
+from parfocal.evaluation.statistics import paired_interval, power
+from parfocal.promotion.cells import Cell, count_failures, count_radius_close, differences, mean_dice
+from parfocal.promotion.policy import GatePolicy
+
+PROMOTE, REFUSE, INCONCLUSIVE = Outcome.PROMOTE, Outcome.REFUSE, Outcome.INCONCLUSIVE
+ROUNDING = 1e-9
+"""Slack for sums of floats that a person would call equal."""
+
+
+def size(cell: Cell, policy: GatePolicy, uses: int) -> Check:
+    """Enough test patients for the intervals to hold their level; also says how worn the test set is."""
+    enough = cell.patients >= policy.min_patients
+    reason = (
+        f"The {cell.name} is judged on {cell.patients} patients ({len(cell.challenger)} cases); "
+        f"{'enough' if enough else 'too few to say anything with confidence, so a person decides'}. "
+        f"These test cases had been used in {uses} decision{'' if uses == 1 else 's'} before."
+    )
+    return _check("size", cell, PROMOTE if enough else INCONCLUSIVE, cell.patients, policy.min_patients, reason)
+
+
+def floor(cell: Cell, policy: GatePolicy) -> Check:
+    """Mean Dice is of use at all."""
+    value, limit = mean_dice(cell.challenger), policy.floor_of(cell.structure)
+    met = value >= limit
+    reason = f"Mean Dice of the {cell.name} is {value:.3f}, {'at or above' if met else 'under'} the floor of {limit:g}."
+    return _check("floor", cell, PROMOTE if met else REFUSE, value, limit, reason)
+
+
+def constant_mask(cell: Cell, policy: GatePolicy) -> Check:
+    """Better than the rival that sees no image, with an interval that excludes 0."""
+    sample = differences(cell.challenger, cell.constant)
+    interval = _interval(sample, policy)
+    outcome = _side(interval, 0.0, cell, policy)
+    said = {
+        PROMOTE: "better than one mask given for every image",
+        REFUSE: "no better than one mask given for every image",
+        INCONCLUSIVE: "whether it beats one mask given for every image cannot be said" + _few(cell, policy),
+    }[outcome]
+    reason = f"The {cell.name} is ahead of the constant mask by {_shown(interval, policy)}: {said}."
+    return _check("constant-mask", cell, outcome, interval.estimate, 0.0, reason, interval)
+
+
+def gain(cell: Cell, policy: GatePolicy) -> Check:
+    """On the new instrument: the lower bound of the paired gain over the champion is above 0."""
+    assert cell.champion is not None
+    sample = differences(cell.challenger, cell.champion)
+    interval = _interval(sample, policy)
+    outcome = _side(interval, 0.0, cell, policy)
+    if outcome is INCONCLUSIVE and cell.patients >= policy.min_patients and interval.high < policy.useful_gain:
+        outcome = REFUSE
+    said = {
+        PROMOTE: "it is better there than the champion",
+        REFUSE: f"no gain is shown, and one of {policy.useful_gain:g} is ruled out",
+        INCONCLUSIVE: "whether it is better there than the champion cannot be said" + _few(cell, policy),
+    }[outcome]
+    reason = f"The {cell.name} changes by {_shown(interval, policy)}: {said}. {_spread(sample)}."
+    return _check("gain", cell, outcome, interval.estimate, 0.0, reason, interval)
+
+
+def no_loss(cell: Cell, policy: GatePolicy) -> Check:
+    """In an old cell: the lower bound of the change is above minus the margin. Says what the test could see."""
+    assert cell.champion is not None
+    sample = differences(cell.challenger, cell.champion)
+    interval = _interval(sample, policy)
+    outcome = _side(interval, -policy.margin, cell, policy)
+    said = {
+        PROMOTE: f"a loss of {policy.margin:g} is ruled out",
+        REFUSE: f"a loss of more than {policy.margin:g} is shown",
+        INCONCLUSIVE: f"whether it loses more than {policy.margin:g} cannot be said{_few(cell, policy)}",
+    }[outcome]
+    seen = f"{_spread(sample)}; {_power(sample, policy)}"
+    reason = f"The {cell.name} changes by {_shown(interval, policy)}: {said}. {seen}."
+    return _check("no-loss", cell, outcome, interval.estimate, -policy.margin, reason, interval)
+
+
+def creep(cell: Cell, policy: GatePolicy, best: float) -> Check:
+    """Mean Dice is near the best ever promoted in the cell, so that small losses do not add up."""
+    value, limit = mean_dice(cell.challenger), best - policy.creep
+    met = value >= limit - ROUNDING
+    reason = (
+        f"Mean Dice of the {cell.name} is {value:.3f}; the best ever promoted there was {best:.3f}, "
+        f"and {'that is within' if met else 'it has fallen more than'} {policy.creep:g}{' of it' if met else ''}."
+    )
+    return _check("creep", cell, PROMOTE if met else REFUSE, value, limit, reason)
+
+
+def rrp10(cell: Cell, policy: GatePolicy) -> Check:
+    """Images with the radius within 10 %: the net loss is at most the larger of some points and one case."""
+    assert cell.champion is not None
+    cases = len(cell.challenger)
+    before, after = count_radius_close(cell.champion), count_radius_close(cell.challenger)
+    value, limit = 100 * (before - after) / cases, max(policy.rrp_points, 100 / cases)
+    met = value <= limit + ROUNDING
+    reason = (
+        f"The radius of the {cell.name} is within 10 % in {after} of {cases} cases, {before} with the champion: "
+        f"a net loss of {value:.1f} points, {'at most' if met else 'over'} the {limit:.1f} allowed."
+    )
+    return _check("rrp10", cell, PROMOTE if met else REFUSE, value, limit, reason)
+
+
+def failures(cell: Cell, policy: GatePolicy) -> Check:
+    """Cases under the failing Dice rise by no more than a few; a mean hides them."""
+    assert cell.champion is not None
+    before = count_failures(cell.champion, policy.failure_dice)
+    after = count_failures(cell.challenger, policy.failure_dice)
+    met = after - before <= policy.failure_rise
+    reason = (
+        f"{after} of {len(cell.challenger)} cases of the {cell.name} are under Dice {policy.failure_dice:g}, "
+        f"{before} with the champion: a rise of {after - before}, "
+        f"{'at most' if met else 'over'} the {policy.failure_rise} allowed."
+    )
+    return _check("failures", cell, PROMOTE if met else REFUSE, after - before, policy.failure_rise, reason)
+
+
+def cases_needed(sd: float, margin: float, level: float, chance: float = 0.8) -> int:
+    """Cases with which a true equal passes no-loss with probability `chance` (normal approximation, one-sided)."""
+    from scipy.stats import norm
+
+    return max(2, math.ceil(((norm.ppf((1 + level) / 2) + norm.ppf(chance)) * sd / margin) ** 2))
+
+
+def _side(interval: Interval, limit: float, cell: Cell, policy: GatePolicy) -> Outcome:
+    """Which side of its limit an interval lies on; neither, when it holds the limit or its level is not to be had."""
+    if cell.patients < policy.min_patients:
+        return INCONCLUSIVE
+    if interval.low > limit:
+        return PROMOTE
+    return REFUSE if interval.high < limit or interval.low == interval.high else INCONCLUSIVE
+
+
+def _interval(sample: NDArray[np.float64], policy: GatePolicy) -> Interval:
+    """Of the mean; one patient has an estimate and no interval, shown as the whole range of a difference of Dice."""
+    if len(sample) < 2:
+        return Interval(float(sample[0]), -1.0, 1.0, policy.level)
+    return paired_interval(sample, level=policy.level, seed=policy.seed)
+
+
+def _few(cell: Cell, policy: GatePolicy) -> str:
+    few = cell.patients < policy.min_patients
+    return f", for with {cell.patients} patients the interval may be narrower than the truth" if few else ""
+
+
+def _shown(interval: Interval, policy: GatePolicy) -> str:
+    return f"{interval.estimate:+.3f} Dice ({policy.level:.0%} interval {interval.low:+.3f} to {interval.high:+.3f})"
+
+
+def _spread(sample: NDArray[np.float64]) -> str:
+    sd = float(np.std(sample, ddof=1)) if len(sample) > 1 else math.nan
+    return f"Standard deviation {sd:.3f} of the paired differences over {len(sample)} patients"
+
+
+def _power(sample: NDArray[np.float64], policy: GatePolicy) -> str:
+    if len(sample) < 2:
+        return "what such a test could see is unknown"
+    sd = float(np.std(sample, ddof=1))
+    chance = power(len(sample), sd, policy.margin)
+    return (
+        f"a true equal would pass {chance:.0%} of such tests, and four in five with "
+        f"{cases_needed(sd, policy.margin, policy.level)} patients"
+    )
+
+
+def _check(
+    name: str, cell: Cell, outcome: Outcome, value: float, limit: float, reason: str, interval: Interval | None = None
+) -> Check:
+    return Check(name, cell.instrument, cell.structure, outcome, float(value), float(limit), reason, interval)

@@ -1,0 +1,45 @@
+"""One file describes a run. Each section is owned by the class that uses it; here they are only put together."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from parfocal.core.config import Config
+from parfocal.evaluation.config import EvaluateConfig
+from parfocal.models import ModelConfig
+from parfocal.preprocessing.fundus import FundusRecipe
+from parfocal.preprocessing.ingest import DataConfig
+from parfocal.preprocessing.split import SplitConfig
+from parfocal.preprocessing.static_augmentation import StaticAugmentationConfig
+from parfocal.promotion.policy import GatePolicy
+from parfocal.strategies import StrategyConfig
+from parfocal.training.config import TrainConfig
+
+
+class RetrainConfig(Config):
+    """How a champion learns a new dataset."""
+
+    strategy: StrategyConfig = Field(default_factory=StrategyConfig)
+    train: TrainConfig = Field(
+        default_factory=lambda: TrainConfig(steps=200, learning_rate=5e-4),
+        description="shorter and gentler than a first training: the papers retrain for three epochs",
+    )
+    exemplars: int = Field(
+        default=20, ge=0, description="cases an instrument keeps a structure; patients' images, so few"
+    )
+
+
+class RunConfig(Config):
+    """Everything that decides a run's result. Addresses and secrets are not here but in the environment."""
+
+    task: str = Field(default="fundus", description="what is segmented")
+    seed: int = Field(default=0, ge=0, description="of every random choice: split excepted, which has its own key")
+    data: DataConfig = Field(default_factory=DataConfig)
+    recipe: FundusRecipe = Field(default_factory=FundusRecipe)
+    split: SplitConfig = Field(default_factory=SplitConfig)
+    static_augmentation: StaticAugmentationConfig = Field(default_factory=StaticAugmentationConfig)
+    model: ModelConfig = Field(default_factory=ModelConfig)
+    train: TrainConfig = Field(default_factory=TrainConfig)
+    retrain: RetrainConfig = Field(default_factory=RetrainConfig)
+    evaluate: EvaluateConfig = Field(default_factory=EvaluateConfig)
+    gate: GatePolicy = Field(default_factory=GatePolicy)

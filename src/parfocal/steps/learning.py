@@ -1,0 +1,168 @@
+"""What `train` and `retrain` share: one structure's network is built, fitted, exported, checked and remembered."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from parfocal import models, objectives
+from parfocal.core.bundle import DatasetRef, Exported, StructureModel
+from parfocal.core.errors import DataContractError
+from parfocal.core.manifest import MANIFEST, Parent
+from parfocal.core.manifest import read as read_manifest
+from parfocal.core.protocols import Reporter, Run
+from parfocal.core.task import Structure
+from parfocal.core.types import Split
+from parfocal.inference.agreement import agreement
+from parfocal.inference.runtimes import openvino
+from parfocal.inference.runtimes.openvino import OpenVINORuntime
+from parfocal.inference.runtimes.pytorch import PyTorchRuntime
+from parfocal.memory import selection
+from parfocal.memory.buffer import Memory
+from parfocal.memory.rows import concatenate, take
+from parfocal.memory.sampler import Sampler, Source
+from parfocal.models import ModelSpec
+from parfocal.preprocessing.shards import Arrays, read_arrays, read_dataset
+from parfocal.steps.config import RunConfig
+from parfocal.training import batches, engine, validation
+from parfocal.training.config import TrainConfig
+
+AGREEMENT = 0.998
+"""Least Dice between exported and trained network on validation pictures; under it the export is not kept."""
+
+
+def labelled(folders: Sequence[Path], structure: str, side: Split) -> dict[str, Arrays]:
+    """Arrays of a structure on one side by instrument, over several datasets; unlabelled instruments are left out."""
+    found: dict[str, list[Arrays]] = {}
+    for folder in folders:
+        arrays = read_arrays(folder, structure, side)
+        if arrays is not None and len(arrays):
+            found.setdefault(read_dataset(folder).instrument, []).append(arrays)
+    return {instrument: concatenate(parts) for instrument, parts in found.items()}
+
+
+@dataclass(frozen=True)
+class Learner:
+    """Fits and exports the networks of one run.
+
+    Attributes:
+        train: how they are trained.
+        checkpoints: folder of the run's checkpoints.
+    """
+
+    config: RunConfig
+    train: TrainConfig
+    checkpoints: Path
+    run: Run
+    reporter: Reporter
+
+    def build(self, structure: str) -> nn.Module:
+        """A new network; its initial weights are a function of the seed and the structure's name."""
+        spec = self.config.model.spec()
+        return models.build(spec.name, spec.parameters, seed=self.config.seed + sum(structure.encode()))
+
+    def fit(self, structure: str, model: nn.Module, sampler: Sampler, held_out: Mapping[str, Arrays]) -> None:
+        """Train `model` in place to the best weights seen on `held_out`, validation arrays by instrument."""
+        result = engine.fit(
+            model,
+            sampler,
+            objectives.FAMILY.load("segment")(self.train.loss),
+            held_out,
+            self.train,
+            checkpoint=self.checkpoints / structure,
+            reporter=self.reporter,
+            run=self.run,
+            stage=structure,
+        )
+        model.load_state_dict(result.weights)
+
+    def sampler(self, sources: Sequence[Source]) -> Sampler:
+        """Augmented batches of these sources."""
+        return Sampler(sources, self.train.batch_size, self.config.seed, self.train.augment)
+
+    def export(
+        self, structure: Structure, model: nn.Module, spec: ModelSpec, folder: Path, held_out: Mapping[str, Arrays]
+    ) -> StructureModel:
+        """Write weights and exports to `folder/<structure>`.
+
+        An export that does not agree with the weights is removed and said so; inference then runs the weights.
+        """
+        target = folder / structure.name
+        models.save(model, spec, target)
+        openvino.export(model, target, self.config.recipe.size)
+        images = concatenate(list(held_out.values())).image
+        agreed = agreement(PyTorchRuntime(target), OpenVINORuntime(target), images)
+        exported = {"openvino": Exported(file=OpenVINORuntime.file, agreement=agreed)}
+        if agreed < AGREEMENT:
+            self.reporter.note(f"{structure.name}: the OpenVINO export agrees only {agreed:.4f}; it is left out")
+            for file in target.glob("openvino.*"):
+                file.unlink()
+            exported = {}
+        self.run.metrics({f"{structure.name}/agreement": agreed})
+        return StructureModel(folder=structure.name, inside=structure.inside, runtimes=exported)
+
+
+def remember(
+    memory: Memory,
+    instrument: str,
+    structure: str,
+    model: nn.Module,
+    arrays: Arrays,
+    patients: Mapping[str, str],
+    size: int,
+) -> Memory:
+    """Keep `size` training cases of an instrument, the hardest that are unlike one another, one a patient.
+
+    Importance is 1 - Dice of the trained network (a case it gets right teaches nothing on replay); diversity is
+    distance between mean features of the lowest level. Exemplars kept before compete with the new cases.
+
+    Args:
+        patients: case id to patient, for `arrays`.
+    """
+    known = memory.arrays(structure).get(instrument)
+    pool = concatenate([known, arrays]) if known is not None else arrays
+    patients = {**memory.patients, **patients}
+    first = {patients[case]: row for row, case in reversed(list(enumerate(pool.case_ids)))}
+    pool = take(pool, sorted(first.values()))
+    importance = 1.0 - validation.dice_by_case(validation.predict_masks(model, pool.image), pool.mask)
+    chosen = selection.important_and_diverse(importance, features(model, pool.image), size)
+    return memory.with_exemplars(instrument, structure, take(pool, chosen), patients)
+
+
+def patients_of(folders: Sequence[Path]) -> dict[str, str]:
+    """Case id to patient, over several datasets."""
+    return {case.id: case.patient for folder in folders for case in read_dataset(folder).cases}
+
+
+def features(model: nn.Module, images: np.ndarray) -> np.ndarray:
+    """Spatial mean of the encoder's lowest level, float64 [N, D], of uint8 [N, S, S, 3]."""
+    device = next(model.parameters()).device
+    encode: Callable[[torch.Tensor], torch.Tensor] = model.eval().encode  # type: ignore[assignment]
+    with torch.inference_mode():
+        pooled = [
+            encode(batches.to_input(images[start : start + 32], device)).float().mean((2, 3)).cpu().numpy()
+            for start in range(0, len(images), 32)
+        ]
+    return np.concatenate(pooled).astype(np.float64)
+
+
+def write_memory(memory: Memory, out: Path, parents: Sequence[Parent]) -> None:
+    """Write the memory, or keep the same one that a killed run has already written."""
+    if (out / MANIFEST).is_file():
+        if read_manifest(out, "memory").parents != tuple(parents):
+            raise DataContractError("another memory is here already", where=out, next="name another --memory folder")
+        return
+    memory.write(out, parents=parents)
+
+
+def dataset_refs(folders: Sequence[Path], parents: Sequence[Parent]) -> tuple[DatasetRef, ...]:
+    """How a bundle names the datasets it has learned from."""
+    return tuple(
+        DatasetRef(instrument=read_dataset(folder).instrument, uri=parent.uri, checksum=parent.checksum)
+        for folder, parent in zip(folders, parents, strict=True)
+    )

@@ -1,0 +1,235 @@
+"""An instrument's labelled images in, a dataset out: validated, split by patient for ever, cut into frames."""
+
+from __future__ import annotations
+
+import shutil
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from parfocal.core import bundle, manifest
+from parfocal.core.errors import DataContractError
+from parfocal.core.manifest import Manifest, Parent
+from parfocal.core.protocols import Reader, Reporter, Scan
+from parfocal.core.task import task
+from parfocal.core.types import Case, Problem, Split
+from parfocal.preprocessing import shards, split
+from parfocal.preprocessing.checks import Past, contradictions, past
+from parfocal.preprocessing.fundus import FundusRecipe
+from parfocal.preprocessing.ingest import Left, Taken, arrays, in_order, ingest
+from parfocal.preprocessing.shards import Dataset, Rejected
+from parfocal.readers import FAMILY
+
+if TYPE_CHECKING:
+    from parfocal.steps.config import RunConfig
+
+
+def run(source: Path, out: Path, config: RunConfig, *, champion: Path | None, reporter: Reporter) -> Manifest:
+    """Read `source` and write a dataset to `out`.
+
+    Args:
+        source: what `config.data.reader` reads.
+        out: the dataset; it must not exist.
+        config: its task, data, recipe, split, static_augmentation and seed are used.
+        champion: bundle folder whose datasets' patients keep their side; None for a first model.
+        reporter: hears the progress, what was left out and what to look at.
+
+    Raises:
+        DataContractError: something in the source is wrong and `config.data.on_invalid` is ``refuse`` (the message
+            lists every file), too few cases are left, or the champion's datasets or recipe do not fit.
+        UsageError: `out` is there already, or there is no such reader or task.
+    """
+    source, reader = Path(source), _reader(config)
+    datasets, parents, instruments = _history(champion, config)
+    with manifest.new_folder(
+        out, "dataset", parents=parents, seed=config.seed, config=config.model_dump(mode="json")
+    ) as scratch:
+        workdir = scratch / ".work"
+        workdir.mkdir()
+        scan = reader.scan(source, workdir, task=config.task, instrument=config.data.instrument)
+        instrument = _instrument(scan, source, config)
+        earlier = past(datasets, instrument, everywhere=config.split.patients == "everywhere")
+        taken, left = _ingest(scan, scratch, config, earlier, reporter)
+        shutil.rmtree(workdir)
+
+        wrong = [*scan.problems, *(problem for one in left if not one.known for problem in one.problems)]
+        if wrong and config.data.on_invalid == "refuse":
+            raise _refusal(wrong, source, fine=len(scan.cases) - sum(not one.known for one in left))
+        first = instrument not in instruments
+        quota = config.split.new_instrument if champion is not None and first else config.split.initial
+        declared = scan.declared_splits or {}
+        sides = split.sides([one.case for one in taken], earlier.known, declared, quota, config.split.key)
+        taken, assisted = _only_training_is_assisted(taken, sides, scratch)
+        _enough(taken, sides, source, quota if first else None)
+
+        rejected = [*wrong, *assisted, *(problem for one in left if one.known for problem in one.problems)]
+        dataset = _dataset(taken, sides, rejected, source, config, instrument, quota, declared=bool(declared))
+        _write(scratch, dataset, taken, sides, config)
+    _tell(reporter, dataset, taken, earlier)
+    return manifest.read(out)
+
+
+def _reader(config: RunConfig) -> Reader:
+    task(config.task)  # an unknown task is told before anything is read
+    reader: Reader = FAMILY.load(config.data.reader)()
+    return reader
+
+
+def _history(champion: Path | None, config: RunConfig) -> tuple[list[Dataset], list[Parent], tuple[str, ...]]:
+    """The datasets that the champion answers for, oldest first, the new dataset's parents, the known instruments."""
+    if champion is None:
+        return [], [], ()
+    spec = bundle.read(champion)
+    if spec.task != config.task:
+        raise DataContractError(f"the champion is of task {spec.task}, not {config.task}", where=champion)
+    if FundusRecipe.parse(spec.recipe, where=champion) != config.recipe:
+        raise DataContractError(
+            "the champion was trained with another recipe",
+            where=champion,
+            expected=f"recipe {spec.recipe}",
+            next="use its settings; another recipe needs a first model of its own",
+        )
+    datasets, parents = [], [manifest.read(champion, "bundle").parent(champion)]
+    for reference in spec.datasets:
+        folder = Path(reference.uri)
+        sealed = manifest.read(folder, "dataset")
+        if sealed.checksum != reference.checksum:
+            raise DataContractError(
+                "this is not the dataset that the champion learned from",
+                where=folder,
+                expected=f"checksum {reference.checksum[:16]}…",
+                next="restore it: without it, patients could change sides",
+            )
+        datasets.append(shards.read_dataset(folder))
+        parents.append(sealed.parent(folder))
+    return datasets, parents, spec.instruments
+
+
+def _instrument(scan: Scan, source: Path, config: RunConfig) -> str:
+    found = sorted({case.instrument for case in scan.cases})
+    if len(found) > 1:
+        raise DataContractError(f"cases of several instruments: {', '.join(found)}", where=source, expected="one")
+    return found[0] if found else config.data.instrument
+
+
+def _ingest(
+    scan: Scan, folder: Path, config: RunConfig, earlier: Past, reporter: Reporter
+) -> tuple[list[Taken], list[Left]]:
+    wrong: defaultdict[Path, list[Problem]] = defaultdict(list)
+    for problem in contradictions(scan, earlier):
+        wrong[problem.file].append(problem)
+
+    def work(case: Case) -> Taken | Left:
+        return ingest(case, folder, task(config.task), config.recipe, earlier, wrong.get(case.image, ()))
+
+    taken: list[Taken] = []
+    left: list[Left] = []
+    for result in in_order(work, scan.cases, partial(reporter.progress, "preprocess")):
+        if isinstance(result, Taken):
+            taken.append(result)
+        else:
+            left.append(result)
+    return sorted(taken, key=lambda one: one.case.id), left
+
+
+def _refusal(wrong: Sequence[Problem], source: Path, *, fine: int) -> DataContractError:
+    lines = [f"{_named(p.file, source)}: {p.reason}" + (f"; {p.next}" if p.next else "") for p in wrong]
+    return DataContractError(
+        f"{len(wrong)} problems; {fine} cases are fine; nothing was written\n    " + "\n    ".join(lines),
+        where=source,
+        next="mend these files, or take the good cases alone with data.on_invalid=drop",
+    )
+
+
+def _only_training_is_assisted(
+    taken: Sequence[Taken], sides: Mapping[str, Split], folder: Path
+) -> tuple[list[Taken], list[Problem]]:
+    """Leave out (and remove the copies of) assisted cases whose patient is not on the training side."""
+    stay: list[Taken] = []
+    problems: list[Problem] = []
+    for one in taken:
+        side = sides[one.case.patient]
+        if one.case.assisted and side is not Split.TRAIN:
+            reason = f"its grader saw a model's mask, and its patient is on side {side}"
+            problems.append(Problem(one.case.image, reason, "such labels are for training alone"))
+            for path in (one.entry.image, *one.entry.masks.values()):
+                (folder / path).unlink()
+        else:
+            stay.append(one)
+    return stay, problems
+
+
+def _enough(taken: Iterable[Taken], sides: Mapping[str, Split], source: Path, quota: split.Quota | None) -> None:
+    """A first experience (with its `quota`) needs all three sides, a later one something to learn from."""
+    found = Counter(sides[one.case.patient] for one in taken)
+    missing = [side for side in (split.ORDER if quota else (Split.TRAIN,)) if not found[side]]
+    if missing:
+        fewest = f"at least {split.smallest(quota)} new patients with unassisted labels" if quota else "a new case"
+        raise DataContractError(
+            f"{found.total()} new cases leave nothing on side {', '.join(missing)}",
+            where=source,
+            expected=fewest,
+            next="label more cases; what was left out and why is in the message or, if dropped, above",
+        )
+
+
+def _dataset(
+    taken: Iterable[Taken],
+    sides: Mapping[str, Split],
+    rejected: Iterable[Problem],
+    source: Path,
+    config: RunConfig,
+    instrument: str,
+    quota: split.Quota,
+    *,
+    declared: bool,
+) -> Dataset:
+    cases = tuple(one.entry.model_copy(update={"split": sides[one.case.patient]}) for one in taken)
+    return Dataset(
+        task=config.task,
+        instrument=instrument,
+        reader=config.data.reader,
+        recipe=config.recipe,
+        quota=quota,
+        declared=declared,
+        cases=cases,
+        rejected=tuple(Rejected(file=_named(p.file, source), reason=p.reason, next=p.next) for p in rejected),
+        test_checksum=shards.test_checksum(cases),
+    )
+
+
+def _write(
+    folder: Path, dataset: Dataset, taken: Sequence[Taken], sides: Mapping[str, Split], config: RunConfig
+) -> None:
+    places = {case.id: place for place, case in enumerate(dataset.cases)}
+    for structure in task(config.task).names:
+        for side in split.ORDER:
+            found = arrays(taken, structure, side, sides, config.static_augmentation, config.recipe, config.seed)
+            if found is not None:
+                shards.write_arrays(folder, structure, side, found, places)
+    shards.write_dataset(folder, dataset)
+
+
+def _tell(reporter: Reporter, dataset: Dataset, taken: Iterable[Taken], earlier: Past) -> None:
+    patients = {side: {case.patient for case in dataset.on(side)} for side in split.ORDER}
+    counts = ", ".join(f"{side} {len(found)}" for side, found in patients.items())
+    reporter.note(f"{dataset.instrument}: {len(dataset.cases)} cases; patients: {counts}")
+    elsewhere = sum(p not in earlier.known.here for p in set().union(*patients.values()) & set(earlier.known.elsewhere))
+    if elsewhere:
+        reporter.note(
+            f"{elsewhere} patients are known from other instruments and keep their side; if these are other people "
+            "under the same names, set split.patients to instrument"
+        )
+    if dataset.rejected:
+        first = dataset.rejected[0]
+        reporter.note(
+            f"{len(dataset.rejected)} files were left out, listed in {shards.DATASET}; {first.file}: {first.reason}"
+        )
+    for remark, count in sorted(Counter(remark for one in taken for remark in one.remarks).items()):
+        reporter.note(f"{count} cases have {remark}")
+
+
+def _named(file: Path, source: Path) -> str:
+    return str(file.relative_to(source)) if file.is_relative_to(source) else file.name

@@ -1,0 +1,270 @@
+"""Let the gate decide; register the challenger; on yes make it the champion. And the way back.
+
+Killed at any moment, the same command (the same key) finishes what it began, once: what was decided and what was
+started is read back from the ledger, a bundle is registered by its checksum, the output folder comes last.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+from parfocal.core import bundle, manifest, scores
+from parfocal.core.bundle import Bundle
+from parfocal.core.errors import DataContractError, OutsideServiceError, UsageError
+from parfocal.core.manifest import Manifest
+from parfocal.core.protocols import Ledger, LedgerEntry, ModelStore, ModelVersion, Reporter, Run
+from parfocal.core.scores import Evaluation
+from parfocal.core.types import Decision, Outcome
+from parfocal.promotion import champion as moves
+from parfocal.promotion import evidence as papers
+from parfocal.promotion import gate, summary
+from parfocal.promotion.champion import CHALLENGER, Reign, begin_rollback, complete, reconcile, standing
+from parfocal.promotion.evidence import Approval
+from parfocal.promotion.ledger import DECISION, PROMOTION, PROMOTION_STARTED, ROLLBACK
+
+if TYPE_CHECKING:
+    from parfocal.steps.config import RunConfig
+
+__all__ = ["history", "reconcile", "rollback", "run"]
+
+
+def run(
+    evaluation: Path,
+    challenger: Path,
+    out: Path,
+    config: RunConfig,
+    *,
+    key: str,
+    store: ModelStore,
+    ledger: Ledger,
+    run: Run,
+    reporter: Reporter,
+    approval: Approval | None = None,
+) -> Decision:
+    """Decide on an evaluation and carry the decision out.
+
+    A refusal and an inconclusive answer are returned like any other decision. An inconclusive one is carried out when
+    a person approves it; a refusal never is.
+
+    Args:
+        evaluation: sealed folder of `steps.evaluate`.
+        challenger: the sealed bundle that was evaluated.
+        out: gets decision.json, evidence.json and summary.md; kind ``promotion``.
+        key: idempotency key; one key promotes one bundle once.
+
+    Returns:
+        The decision. `out` from an earlier identical run is believed and its decision returned.
+
+    Raises:
+        DataContractError: a folder is not whole, or the evaluation is of another bundle.
+        UsageError: `out` holds another decision, or the key has promoted another bundle.
+        OutsideServiceError: the registry or the ledger cannot be reached; the same command goes on later.
+    """
+    judged, model = scores.read(evaluation), bundle.read(challenger)
+    parents = [manifest.read(folder).parent(folder) for folder in (evaluation, challenger)]
+    _belongs(judged, model, parents[1].checksum)
+    settled = {
+        "key": key,
+        "approved_by": approval.by if approval else "",
+        "approval_reason": approval.reason if approval else "",
+    }
+    if not _finished(out, parents, settled):
+        if (done := reconcile(ledger, store, judged.task)) is not None:
+            reporter.note(f"ledger brought up to date: {done.kind} to version {done.body['version'] or 'none'}")
+        decided = _decide(judged, parents[0].checksum, config.gate, key, ledger, approval)
+        reporter.note(f"gate: {decided.body['outcome']}")
+        version = _register(store, challenger, judged.task, {"parfocal.key": key, "parfocal.run": run.id})
+        file = _evidence(judged, model, manifest.read(challenger), decided, version, ledger)
+        if decided.body["outcome"] == Outcome.PROMOTE:
+            file = _promote(file, judged, decided, version, store, ledger)
+        _write(out, file, parents, settled)
+    decision = papers.read_decision(json.loads((out / "decision.json").read_text()))
+    _log(run, out, decision, ledger, judged.task, key)
+    reporter.note(f"{decision.outcome}: {decision.reason}")
+    return decision
+
+
+def rollback(
+    store: ModelStore, ledger: Ledger, task: str, to: str | None = None, *, by: str, reason: str
+) -> ModelVersion:
+    """Make an earlier champion answer again; by default the one before the present.
+
+    The target is fetched and verified before anything moves. The same words a second time in a row are the same
+    command, finished if it was killed, and not a second step back; for that give another reason, or `to`.
+
+    Returns:
+        The version that answers now.
+
+    Raises:
+        UsageError: no name, no reason, or no such earlier champion.
+        DataContractError: the target's files are not whole; the alias stays where it is.
+    """
+    if not by.strip() or not reason.strip():
+        raise UsageError("a rollback needs a name and a reason", next="say who rolls back and why; both are kept")
+    reconcile(ledger, store, task)
+    last = standing(ledger.entries(task)).entry
+    asked = {"requested": to or "", "by": by, "reason": reason}
+    if last is None or last.kind != ROLLBACK or any(last.body.get(name) != value for name, value in asked.items()):
+        started = begin_rollback(store, ledger, task, to=to, by=by, reason=reason, check=_sound)
+        if standing(ledger.entries(task)).pending != started:
+            raise OutsideServiceError(
+                f"the champion of {task} is being moved by another command", next="look at the history, then try again"
+            )
+        complete(ledger, store, started)
+    version = store.get(task, moves.CHAMPION)
+    assert version is not None
+    return version
+
+
+def history(ledger: Ledger, task: str) -> tuple[Reign, ...]:
+    """Which version of a task answered when, on whose word and on what evidence, oldest first."""
+    return moves.history(ledger.entries(task))
+
+
+def _belongs(judged: Evaluation, model: Bundle, checksum: str) -> None:
+    if judged.challenger != checksum or judged.task != model.task:
+        raise DataContractError(
+            "this evaluation is of another bundle",
+            expected=f"bundle {judged.challenger[:16]}…, task {judged.task}",
+            where=f"bundle {checksum[:16]}…, task {model.task}",
+            next="name the bundle that was evaluated",
+        )
+    if not judged.matrix or judged.matrix[-1].model != checksum:
+        raise DataContractError("the last row of the matrix R is not the challenger's", next="evaluate again")
+
+
+def _finished(out: Path, parents: list[manifest.Parent], settled: dict[str, str]) -> bool:
+    """Whether an identical earlier run has written `out`; another decision there is an error before anything moves."""
+    if not (out / manifest.MANIFEST).is_file():
+        return False
+    sealed = manifest.verify(out, "promotion")
+    same = [p.checksum for p in sealed.parents] == [p.checksum for p in parents] and dict(sealed.config) == settled
+    if not same:
+        raise UsageError("another decision is already there", where=out, next="name another folder for this one")
+    return True
+
+
+def _decide(
+    judged: Evaluation, checksum: str, policy: gate.GatePolicy, key: str, ledger: Ledger, approval: Approval | None
+) -> LedgerEntry:
+    """The ledger's entry of this decision: the one made earlier, else a new one."""
+    named = f"{key}@{checksum[:16]}"
+    if approval is not None:
+        word = json.dumps([approval.by, approval.reason]).encode()
+        named += f"+{hashlib.sha256(word).hexdigest()[:8]}"
+    entries = ledger.entries(judged.task)
+    for entry in entries:
+        if (entry.kind, entry.key) == (DECISION, named):
+            return entry
+    present = standing(entries).checksum
+    if judged.champion != present:
+        decision = gate.refuse_moved(judged, present)
+    else:
+        decision = gate.decide(judged, policy, best=moves.best_promoted(entries))
+        if approval is not None:
+            decision = gate.take_over(decision, approval.by, approval.reason)
+    body = papers.decision_body(decision, judged, checksum, policy, key)
+    return ledger.append(DECISION, judged.task, named, body)
+
+
+def _register(store: ModelStore, challenger: Path, task: str, tags: dict[str, str]) -> ModelVersion:
+    version = store.register(challenger, task, tags=tags)
+    if CHALLENGER not in version.aliases:
+        store.set_alias(task, CHALLENGER, version.version)
+    return version
+
+
+def _evidence(
+    judged: Evaluation, model: Bundle, sealed: Manifest, decided: LedgerEntry, version: ModelVersion, ledger: Ledger
+) -> dict[str, Any]:
+    state = standing(ledger.entries(judged.task))
+    return papers.build(
+        model=model,
+        sealed=sealed,
+        evaluation=judged,
+        decided=decided,
+        version=version.version,
+        rollback=moves.named(state) if state.version else None,
+    )
+
+
+def _promote(
+    file: dict[str, Any],
+    judged: Evaluation,
+    decided: LedgerEntry,
+    version: ModelVersion,
+    store: ModelStore,
+    ledger: Ledger,
+) -> dict[str, Any]:
+    """Start the move, move the alias, record it; return the evidence as the ledger has it."""
+    task, key = judged.task, str(decided.body["key"])
+    entries = ledger.entries(task)
+    state = standing(entries)
+    begun = any((entry.kind, entry.key) == (PROMOTION_STARTED, key) for entry in entries)
+    if not begun and state.checksum != judged.champion:
+        return _moved(file, judged, decided, ledger)
+    body = {
+        "version": version.version,
+        "checksum": version.checksum,
+        "replaces": moves.named(state),
+        "rollback": file["rollback"],
+        "by": decided.body["approved_by"] or "gate",
+        "reason": decided.body["reason"],
+        "outcome": decided.body["outcome"],
+        "approved_by": decided.body["approved_by"],
+        "decision": decided.seq,
+        "matrix_row": judged.matrix[-1].model_dump(mode="json"),
+        "evidence_checksum": papers.checksum(file),
+        "evidence": file,
+    }
+    started = ledger.append(PROMOTION_STARTED, task, key, body)
+    if started.body["checksum"] != version.checksum:
+        raise UsageError("this key has already promoted another bundle", where=key, next="give another --key")
+    state = standing(ledger.entries(task))
+    if (started.kind, started.key) in state.void:
+        return _moved(file, judged, decided, ledger)
+    if state.pending == started:
+        complete(ledger, store, started)
+    return dict(started.body["evidence"])
+
+
+def _moved(file: dict[str, Any], judged: Evaluation, decided: LedgerEntry, ledger: Ledger) -> dict[str, Any]:
+    """The champion moved between decision and promotion: the decision is void, and a refusal says so."""
+    refusal = gate.refuse_moved(judged, standing(ledger.entries(judged.task)).checksum)
+    body = {**decided.body, **papers.decision_values(refusal)}
+    ledger.append(DECISION, judged.task, f"{decided.key}:moved", body)
+    return {**file, "decision": papers.decision_values(refusal), "approval": None}
+
+
+def _write(out: Path, file: dict[str, Any], parents: list[manifest.Parent], settled: dict[str, str]) -> None:
+    with manifest.new_folder(out, "promotion", parents=parents, config=settled) as folder:
+        (folder / "evidence.json").write_text(papers.text(file))
+        (folder / "decision.json").write_text(json.dumps(file["decision"], indent=1, sort_keys=True) + "\n")
+        (folder / "summary.md").write_text(summary.render(file))
+
+
+def _log(run: Run, out: Path, decision: Decision, ledger: Ledger, task: str, key: str) -> None:
+    """The tag with the promotion's hash anchors the ledger: its end cannot be cut off without leaving this behind."""
+    hashes = [entry.hash for entry in ledger.entries(task, PROMOTION) if entry.key == key]
+    tags = {
+        "parfocal.outcome": str(decision.outcome),
+        "parfocal.approved_by": decision.approved_by,
+        "parfocal.ledger": "".join(hashes),
+    }
+    run.tags({name: value for name, value in tags.items() if value})
+    run.metrics(
+        {
+            ".".join(filter(None, ("gate", check.name, check.instrument, check.structure))): check.value
+            for check in decision.checks
+        }
+    )
+    run.artifact(out, "promotion")
+
+
+def _sound(store: ModelStore, task: str, version: str) -> None:
+    with TemporaryDirectory(prefix="parfocal-") as folder:
+        store.fetch(task, version, Path(folder))

@@ -1,0 +1,43 @@
+"""Pictures on their way to the network: uint8 in memory, float on the device, the next batch made meanwhile."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from parfocal.memory.sampler import Sampler
+
+Batches = Generator[tuple[torch.Tensor, torch.Tensor], None, None]
+"""Pairs of network input and mask; close it to end its thread."""
+
+
+def to_device(array: NDArray[np.uint8], device: torch.device) -> torch.Tensor:
+    """The same numbers on the device; from pinned memory and without waiting where that is a GPU."""
+    tensor = torch.from_numpy(array)
+    if device.type != "cuda":
+        return tensor.to(device)
+    return tensor.pin_memory().to(device, non_blocking=True)
+
+
+def to_input(images: NDArray[np.uint8], device: torch.device) -> torch.Tensor:
+    """Network input float32 [N, 3, S, S] in [0, 1], channels-last in memory, from uint8 BGR [N, S, S, 3]."""
+    return to_device(images, device).permute(0, 3, 1, 2).to(torch.float32).div_(255)
+
+
+def upcoming(
+    sampler: Sampler, first: int, last: int, device: torch.device, *, rank: int = 0, world: int = 1
+) -> Batches:
+    """Input and mask (uint8 [N, S, S]) of steps `first` to `last` - 1; a thread makes one while another is used."""
+    if first >= last:
+        return
+    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="batches") as thread:
+        following = thread.submit(sampler.batch, first, rank, world)
+        for step in range(first, last):
+            images, masks = following.result()
+            if step + 1 < last:
+                following = thread.submit(sampler.batch, step + 1, rank, world)
+            yield to_input(images, device), to_device(masks, device)

@@ -1,0 +1,269 @@
+"""The training loop: every step a function of (weights, step), so that a resumed run equals an uninterrupted one."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping
+from contextlib import closing
+from dataclasses import asdict
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import torch
+from lightning_fabric import Fabric
+from torch import nn
+
+from parfocal.core.errors import UsageError
+from parfocal.core.protocols import Reporter, Run
+from parfocal.memory.sampler import Sampler
+from parfocal.preprocessing.shards import Arrays
+from parfocal.training import checkpoint as checkpoints
+from parfocal.training import hardware
+from parfocal.training.batches import Batches, upcoming
+from parfocal.training.config import TrainConfig, learning_rate
+from parfocal.training.hardware import first_alone
+from parfocal.training.normalization import Weights, weights_of
+from parfocal.training.state import FitResult, State, differing, fingerprint
+from parfocal.training.validation import dice_by_instrument
+
+_WARM_STEPS, _TIMED_STEPS = 2, 4
+"""Steps that measure the pace for a wall-time budget, after some that warm up."""
+
+
+class Objective(Protocol):
+    """What a step optimises; see `parfocal.objectives.segment.Segment`."""
+
+    def __call__(self, logits: torch.Tensor, target: torch.Tensor) -> tuple[torch.Tensor, dict[str, torch.Tensor]]: ...
+
+
+def fit(
+    model: nn.Module,
+    sampler: Sampler,
+    objective: Objective,
+    validation: Mapping[str, Arrays],
+    config: TrainConfig,
+    *,
+    checkpoint: Path | None,
+    reporter: Reporter,
+    run: Run,
+    stage: str = "train",
+) -> FitResult:
+    """Train `model` in place and return the best weights seen.
+
+    On one device, or on several under ``torchrun``: then each process takes its part of every batch, gradients are
+    averaged, batch norm uses the statistics of each process's part (so results differ a little from one process with
+    the same batch) and running statistics are those of the first process, which alone validates, reports (the loss of
+    its part) and writes checkpoints.
+
+    With `checkpoint`, a folder, a killed call given again with the same arguments goes on from the last checkpoint to
+    bit-identical weights on the same hardware, thread count and number of processes. The folder is left as it is
+    afterwards; `parfocal.training.checkpoint.clear` empties it.
+
+    Args:
+        model: takes float32 [N, 3, S, S] in [0, 1] and gives logits; its weights are where training starts.
+        sampler: gives the batches.
+        objective: gives the loss.
+        validation: pictures by instrument; may be empty.
+        config: settings; ``seconds`` is turned into steps at the start and kept in the checkpoint.
+        checkpoint: folder for checkpoints, or None.
+        reporter: hears each step, and each validation.
+        run: gets the numbers of each validation as ``<stage>/<name>``.
+        stage: name of this training, such as the structure.
+
+    Raises:
+        UsageError: the checkpoint belongs to other settings, or training diverged.
+        OutsideServiceError: a checkpoint cannot be written.
+    """
+    hardware.keep_heap()
+    with hardware.repeatable():
+        fabric = hardware.launch(config.precision)
+        training = _Training(fabric, model, sampler, objective, validation, config, checkpoint, reporter, run, stage)
+        return training.result()
+
+
+class _Training:
+    """One call of `fit`."""
+
+    def __init__(
+        self,
+        fabric: Fabric,
+        model: nn.Module,
+        sampler: Sampler,
+        objective: Objective,
+        validation: Mapping[str, Arrays],
+        config: TrainConfig,
+        folder: Path | None,
+        reporter: Reporter,
+        run: Run,
+        stage: str,
+    ) -> None:
+        self.fabric, self.sampler, self.objective, self.validation = fabric, sampler, objective, validation
+        self.config, self.folder, self.reporter, self.run, self.stage = config, folder, reporter, run, stage
+        self.precision = hardware.precision(config.precision, fabric.device)
+        self.fingerprint = fingerprint(
+            model, sampler, validation, config, precision=self.precision, world=fabric.world_size
+        )
+        self.model = model.to(memory_format=torch.channels_last).to(fabric.device).train()  # type: ignore[call-overload]
+        self.optimizer = torch.optim.Adam(
+            model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay, fused=True
+        )
+        self.forward, self.stepper = fabric.setup(self.model, self.optimizer)
+        self.best: Weights = {}
+        self.state = State(steps=config.steps)
+        self.loss_sum = torch.zeros((), dtype=torch.float64, device=fabric.device)
+
+    def result(self) -> FitResult:
+        """Resume or begin, train to the end, and give every process the first one's result."""
+        if not self._resume():
+            self._budget()
+            self._save()
+        first = self.state.done
+        self._train()
+        if self.state.done > first:
+            self._save()
+        return first_alone(
+            self.fabric,
+            lambda: FitResult(
+                self.best or weights_of(self.model),
+                tuple(self.state.history),
+                self.state.done,
+                self.state.seconds,
+                self.state.best(),
+            ),
+        )
+
+    def _train(self) -> None:
+        started = saved = time.monotonic()
+        state, before = self.state, self.state.seconds
+        with closing(self._batches(state.done, state.steps)) as batches:
+            while state.done < state.steps and not self._stopped():
+                self._step(state.done, *next(batches))
+                state.done += 1
+                state.loss_count += 1
+                state.seconds = before + time.monotonic() - started
+                if self.fabric.is_global_zero:
+                    self.reporter.progress(self.stage, state.done, state.steps)
+                if self._validates():
+                    first_alone(self.fabric, self._validate)
+                every = self.config.checkpoint_every
+                if (every and state.done % every == 0) or time.monotonic() - saved >= self.config.checkpoint_seconds:
+                    self._save()
+                    saved = time.monotonic()
+
+    def _batches(self, first: int, last: int) -> Batches:
+        rank, world = self.fabric.global_rank, self.fabric.world_size
+        return upcoming(self.sampler, first, last, self.fabric.device, rank=rank, world=world)
+
+    def _step(self, step: int, images: torch.Tensor, masks: torch.Tensor) -> None:
+        # Dropout, and whatever else a network draws, comes from PyTorch's generator: seeded by step, it has no past.
+        seed = np.random.SeedSequence([self.config.seed, step, self.fabric.global_rank])
+        torch.manual_seed(int(seed.generate_state(1, np.uint64)[0]) >> 1)
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate(self.config, step, self.state.steps)
+        loss, _ = self.objective(self.forward(images), masks)
+        self.stepper.zero_grad()
+        self.fabric.backward(loss)
+        if self.config.clip is not None:
+            self.fabric.clip_gradients(self.forward, self.stepper, max_norm=self.config.clip)
+        self.stepper.step()
+        self.loss_sum += loss.detach()  # stays on the device: reading it would make a GPU wait for every step
+
+    def _validates(self) -> bool:
+        return self.state.done % self.config.validate_every == 0 or self.state.done == self.state.steps
+
+    def _validate(self) -> None:
+        """Measure, and keep the weights if they are the best so far. The first process alone."""
+        state = self.state
+        entry = {
+            "loss": float(self.loss_sum) / state.loss_count,
+            "learning_rate": learning_rate(self.config, state.done - 1, state.steps),
+        }
+        if not math.isfinite(entry["loss"]):
+            raise UsageError(
+                f"training diverged: the loss before step {state.done} is {entry['loss']}",
+                where=self.stage,
+                next="lower train.learning_rate, or set train.clip=1",
+            )
+        self.loss_sum.zero_()
+        state.loss_count = 0
+        dice = dice_by_instrument(self.model, self.validation, precision=self.precision)
+        entry |= {f"dice/{name}": value for name, value in dice.items()}
+        if dice:
+            entry["score"] = float(np.mean(list(dice.values())))
+            if not entry["score"] <= state.best():  # so stated, it holds for the first, where the best is nan
+                self.best = weights_of(self.model)
+        state.history.append({"step": state.done} | entry)
+        self.reporter.epoch(self.stage, state.done, entry)
+        self.run.metrics({f"{self.stage}/{name}": value for name, value in entry.items()}, step=state.done)
+
+    def _stopped(self) -> bool:
+        patience = self.config.patience
+        if patience is None or not self._validates():
+            return False
+        return first_alone(self.fabric, lambda: self.state.validations_since_best() >= patience)
+
+    def _budget(self) -> None:
+        """Turn a wall-time budget into steps, and leave no trace of the steps that measured the pace."""
+        seconds = self.config.seconds
+        if seconds is None:
+            return
+        weights = {name: value.clone() for name, value in self.model.state_dict().items()}
+        mine = self._pace()
+        pace = first_alone(self.fabric, lambda: mine)
+        self.model.load_state_dict(weights)
+        self.optimizer.state.clear()
+        self.loss_sum.zero_()
+        self.state.steps = max(1, int(seconds / pace))
+        if self.fabric.is_global_zero:
+            self.reporter.note(f"{self.stage}: {seconds:g} s are {self.state.steps} steps of {pace:.3f} s here")
+
+    def _pace(self) -> float:
+        """Seconds a step takes, its share of a validation included."""
+        marks = []
+        for step, batch in enumerate(self._batches(0, _WARM_STEPS + _TIMED_STEPS)):
+            self._step(step, *batch)
+            float(self.loss_sum)
+            marks.append(time.monotonic())
+        step_seconds = (marks[-1] - marks[_WARM_STEPS - 1]) / _TIMED_STEPS
+        started = time.monotonic()
+        first_alone(self.fabric, lambda: dice_by_instrument(self.model, self.validation, precision=self.precision))
+        return step_seconds + (time.monotonic() - started) / self.config.validate_every
+
+    def _save(self) -> None:
+        if self.folder is None or not self.fabric.is_global_zero:
+            return
+        self.state.loss_sum = float(self.loss_sum)
+        tensors = {f"model/{name}": value for name, value in self.model.state_dict().items()}
+        tensors |= checkpoints.optimizer_tensors(self.model, self.optimizer)
+        tensors |= {f"best/{name}": value for name, value in self.best.items()}
+        meta = {"state": asdict(self.state), "fingerprint": self.fingerprint}
+        checkpoints.save(self.folder, self.state.done, tensors, meta)
+
+    def _resume(self) -> bool:
+        """Take up the last checkpoint, read by the first process alone; False when there is none."""
+        found = first_alone(self.fabric, self._read)
+        if found is None:
+            return False
+        self.model.load_state_dict(checkpoints.under("model/", found.tensors))
+        checkpoints.restore_optimizer(self.model, self.optimizer, found.tensors)
+        self.best = checkpoints.under("best/", found.tensors)
+        self.state = State(**found.meta["state"])
+        self.loss_sum.fill_(self.state.loss_sum)
+        return True
+
+    def _read(self) -> checkpoints.Checkpoint | None:
+        found = checkpoints.latest(self.folder, self.reporter.note) if self.folder is not None else None
+        if found is None:
+            return None
+        names = differing(found.meta["fingerprint"], self.fingerprint)
+        if names:
+            raise UsageError(
+                f"the checkpoint was made with something else: {', '.join(names)}",
+                where=self.folder,
+                expected="the settings and inputs of the run that was stopped",
+                next="give those again, or another --key, or remove the folder",
+            )
+        self.reporter.note(f"{self.stage} goes on from step {found.step} of {found.meta['state']['steps']}")
+        return found

@@ -1,0 +1,72 @@
+"""Masks and Dice of a network in training, without files: what picks the best weights and the best interpolation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from parfocal.preprocessing.shards import Arrays
+from parfocal.training import hardware
+from parfocal.training.batches import to_input
+
+
+def predict_masks(
+    model: nn.Module, images: NDArray[np.uint8], *, batch_size: int = 32, precision: str = "auto"
+) -> NDArray[np.uint8]:
+    """Class of each pixel, uint8 [N, S, S], from uint8 BGR [N, S, S, 3].
+
+    A one-channel head gives 1 where the probability is at least one half; any other gives the likeliest class. The
+    model is left on its device and in the mode in which it was.
+    """
+    masks = [np.empty((0, *images.shape[1:3]), np.uint8)]
+    with _evaluating(model), torch.inference_mode():
+        device = next(model.parameters()).device
+        mixed = hardware.precision(precision, device) == "bf16-mixed"
+        for start in range(0, len(images), batch_size):
+            with torch.autocast(device.type, torch.bfloat16, enabled=mixed):
+                logits = model(to_input(images[start : start + batch_size], device))
+            classes = logits[:, 0] >= 0 if logits.shape[1] == 1 else logits.argmax(1)
+            masks.append(classes.to(torch.uint8).cpu().numpy())
+    return np.concatenate(masks)
+
+
+def dice_by_case(predicted: NDArray[np.uint8], true: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """Dice of each case, float64 [N], from class indices [N, S, S]; with several classes the mean of all but 0.
+
+    Empty against empty is 1, as in `parfocal.evaluation`.
+    """
+    scores = []
+    for value in range(1, max(int(true.max(initial=1)), int(predicted.max(initial=1))) + 1):
+        p, t = (predicted == value), (true == value)
+        total = p.sum((1, 2)) + t.sum((1, 2))
+        both = (p & t).sum((1, 2))
+        scores.append(np.where(total > 0, 2 * both / np.maximum(total, 1), 1.0))
+    mean: NDArray[np.float64] = np.mean(scores, axis=0)
+    return mean
+
+
+def dice_by_instrument(
+    model: nn.Module, validation: Mapping[str, Arrays], *, batch_size: int = 32, precision: str = "auto"
+) -> dict[str, float]:
+    """Mean Dice over the cases of each instrument; instruments without cases are left out."""
+    scores = {}
+    for name, arrays in validation.items():
+        if len(arrays):
+            masks = predict_masks(model, arrays.image, batch_size=batch_size, precision=precision)
+            scores[name] = float(dice_by_case(masks, arrays.mask).mean())
+    return scores
+
+
+@contextmanager
+def _evaluating(model: nn.Module) -> Iterator[None]:
+    was = model.training
+    model.eval()
+    try:
+        yield
+    finally:
+        model.train(was)
