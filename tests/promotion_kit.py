@@ -98,8 +98,8 @@ def write_dataset(folder: Path, instrument: str) -> manifest.Manifest:
         for i, split in enumerate(Split)
     )
     values = Dataset(
-        task="fundus", instrument=instrument, reader="folder", recipe=FundusRecipe(), quota=(60, 15, 25), cases=cases,
-        test_checksum=f"{instrument}00",
+        task="fundus", instrument=instrument, reader="folder", recipe=FundusRecipe(), quota=(60, 15, 25),
+        declared=False, cases=cases, test_checksum=f"{instrument}00",
     )
     with manifest.new_folder(folder, "dataset") as scratch:
         (scratch / DATASET).write_text(values.model_dump_json())

@@ -6,9 +6,11 @@ Nothing is imported or opened before it is used: whoever asks for the ledger nev
 from __future__ import annotations
 
 from functools import cached_property
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from parfocal.adapters.settings import Settings
+from parfocal.core.errors import UsageError
 
 if TYPE_CHECKING:
     from parfocal.core.protocols import Ledger, ModelStore, Tracker
@@ -24,18 +26,21 @@ class Platform:
 
     @cached_property
     def tracker(self) -> Tracker:
+        _need("mlflow")
         from parfocal.adapters.mlflow import MlflowTracker
 
         return MlflowTracker(self.settings.mlflow_uri, self.settings.experiment, self.settings.artifacts)
 
     @cached_property
     def models(self) -> ModelStore:
+        _need("mlflow")
         from parfocal.adapters.mlflow_models import MlflowModelStore
 
         return MlflowModelStore(self.settings.mlflow_uri, self.settings.experiment, self.settings.artifacts)
 
     @cached_property
     def ledger(self) -> Ledger:
+        _need("sqlalchemy")
         from parfocal.adapters.database import SqlLedger
 
         return SqlLedger(self.settings.ledger_url)
@@ -44,3 +49,9 @@ class Platform:
 def connect(settings: Settings | None = None) -> Platform:
     """The platform of these settings, by default of the environment. Connects to nothing yet."""
     return Platform(settings or Settings())
+
+
+def _need(package: str) -> None:
+    """Look for a package of the extra `platform` without importing it."""
+    if find_spec(package) is None:
+        raise UsageError(f"{package} is not installed", next="pip install 'parfocal[platform]'")

@@ -134,7 +134,11 @@ class LocalLauncher:
         with (folder / LOCK).open() as lock:
             dead = _locked(lock.fileno())
         said = _said(folder)
-        return "failed" if dead and said in ("pending", "running") else said
+        over = said not in ("pending", "running")
+        if dead:
+            return said if over else "failed"
+        # It has said its last word but is not gone yet: until then it cannot be launched again.
+        return "running" if over else said
 
     def result(self, run_id: str) -> dict[str, Any]:
         """What the run left: ``state``, and ``outputs`` or ``error``."""

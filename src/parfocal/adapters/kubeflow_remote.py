@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
@@ -219,7 +220,8 @@ def _asked(settings: KubeflowSettings) -> Iterator[None]:
     if settings.token_file and not settings.token_file.is_file():
         raise UsageError("the token file is not there", where=settings.token_file)
     try:
-        with redirect_stdout(io.StringIO()):
+        with redirect_stdout(io.StringIO()), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
             yield
     except ApiException as error:
         if error.status in (401, 403):

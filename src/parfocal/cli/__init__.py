@@ -57,7 +57,7 @@ class Verbs(click.Group):
 
 @click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(__version__, prog_name="parfocal")
-@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+@click.option("--debug", is_flag=True, help="Show the traceback of an error; may stand anywhere.")
 def parfocal(debug: bool) -> None:
     """Keep a segmentation model in focus as instruments change.
 
@@ -80,7 +80,8 @@ def main() -> None:
     """Run the command line and turn errors into messages and exit codes."""
     debug = "--debug" in sys.argv
     try:
-        parfocal.main(standalone_mode=False)
+        # The flag is taken from any place, not only before the verb.
+        parfocal.main([word for word in sys.argv[1:] if word != "--debug"], "parfocal", standalone_mode=False)
     except click.exceptions.Exit as stop:
         sys.exit(stop.exit_code)
     except click.ClickException as error:

@@ -12,6 +12,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
@@ -123,11 +124,10 @@ def seal(
     config: Mapping[str, Any] | None = None,
 ) -> Manifest:
     """Write `manifest.json` for everything now in `folder` and flush it all to disk."""
-    files = {}
-    for file in _payload(folder):
-        with file.open("rb") as stream:
-            files[file.relative_to(folder).as_posix()] = hashlib.file_digest(stream, "sha256").hexdigest()
-            os.fsync(stream.fileno())
+    payload = _payload(folder)
+    with ThreadPoolExecutor(16) as pool:  # a disk flushes many files at a time several times faster than in turn
+        digests = list(pool.map(_flushed, payload))
+    files = {file.relative_to(folder).as_posix(): digest for file, digest in zip(payload, digests, strict=True)}
     manifest = Manifest(
         kind=kind,
         checksum=_identity(files),
@@ -190,6 +190,14 @@ def verify(folder: Path, kind: str | None = None) -> Manifest:
     if manifest.checksum != _identity(manifest.files):
         raise DataContractError("the manifest disagrees with itself", where=Path(folder) / MANIFEST)
     return manifest
+
+
+def _flushed(file: Path) -> str:
+    """SHA-256 of a file that is on the disk when this returns."""
+    with file.open("rb") as stream:
+        digest = hashlib.file_digest(stream, "sha256").hexdigest()
+        os.fsync(stream.fileno())
+    return digest
 
 
 def _identity(files: Mapping[str, str]) -> str:

@@ -1,1 +1,1 @@
-"""From a photograph to masks, with the networks as they are exported and served."""
+"""From a photograph to masks: a sealed bundle, the runtime that executes its networks, and the cascade around them."""

@@ -1,27 +1,74 @@
-"""Whether an exported network says what the trained one said."""
+"""Whether an exported network draws the masks that the trained weights draw."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from parfocal.inference.runtimes import Runtime
+from parfocal.core.bundle import Exported
+from parfocal.inference.runtimes import network_input
+
+if TYPE_CHECKING:
+    from torch import nn
+
+AGREEMENT = 0.998
+"""Least mean Dice between the masks of an export and of the trained weights (SPEED.md)."""
+
+Probabilities = Callable[[NDArray[np.float32]], NDArray[np.float32]]
+"""A runtime: float32 [N, 3, S, S] to float32 [N, 1, S, S]."""
 
 
-def to_input(images: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """BGR uint8 [N, S, S, 3] to a network's input, float32 [N, 3, S, S] in [0, 1]."""
-    return np.ascontiguousarray(images.transpose(0, 3, 1, 2), np.float32) / np.float32(255)
+def agreement(a: Probabilities, b: Probabilities, images: NDArray[np.uint8], threshold: float = 0.5) -> float:
+    """Mean Dice between the masks that two runtimes draw on the same frames.
 
+    Args:
+        a, b: the runtimes; the result does not depend on which is which.
+        images: uint8 BGR [N, S, S, 3], at least one.
+        threshold: probability at and above which a pixel belongs to the structure.
 
-def agreement(one: Runtime, other: Runtime, images: NDArray[np.uint8], *, threshold: float = 0.5) -> float:
-    """Mean Dice in [0, 1] between the two runtimes' masks of `images`, uint8 [N, S, S, 3] with N > 0.
-
-    Empty against empty is 1. Images go one by one, as requests do.
+    Returns:
+        In [0, 1]; two empty masks agree fully.
     """
     scores = []
     for image in images:
-        batch = to_input(image[None])
-        a, b = one(batch) >= threshold, other(batch) >= threshold
-        total = int(a.sum()) + int(b.sum())
-        scores.append(2 * int((a & b).sum()) / total if total else 1.0)
+        batch = network_input(image[None])
+        one, other = a(batch) >= threshold, b(batch) >= threshold
+        total = int(one.sum()) + int(other.sum())
+        scores.append(2 * int((one & other).sum()) / total if total else 1.0)
     return float(np.mean(scores))
+
+
+def export_agreeing(
+    model: nn.Module, folder: Path, size: int, images: NDArray[np.uint8], *, least: float = AGREEMENT
+) -> tuple[dict[str, Exported], dict[str, float]]:
+    """Export a structure's network beside its weights, in the fastest precision whose masks are the weights' masks.
+
+    Half precision first, then float32; when neither agrees nothing stays in the folder, and inference runs the weights.
+
+    Args:
+        model: the network whose weights.safetensors and model.json are in `folder`.
+        folder: of the structure inside the bundle that is being made.
+        size: side of the network's frame, in pixels.
+        images: validation frames, uint8 BGR [N, size, size, 3].
+        least: mean Dice that is agreement.
+
+    Returns:
+        What bundle.json says of the export (empty without one), and the agreement of each precision that was tried.
+    """
+    from parfocal.inference.runtimes import openvino
+    from parfocal.inference.runtimes.pytorch import PyTorchRuntime
+
+    weights = PyTorchRuntime(folder)
+    tried: dict[str, float] = {}
+    for precision in openvino.HALF, openvino.FULL:
+        openvino.export(model, folder, size, precision)
+        tried[precision] = agreement(weights, openvino.OpenVINORuntime(folder), images)
+        if tried[precision] >= least:
+            return {"openvino": Exported(file=openvino.OpenVINORuntime.file, agreement=tried[precision])}, tried
+    for file in folder.glob("openvino.*"):
+        file.unlink()
+    return {}, tried

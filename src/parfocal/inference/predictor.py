@@ -1,87 +1,132 @@
-"""The cascade: each structure in the box of the one it lies inside, back in the pixels of the photograph."""
+"""The cascade: each structure is looked for in its frame, outermost first, and laid back into the photograph."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import ValidationError
 
 from parfocal.core import bundle
+from parfocal.core.bundle import Bundle, StructureModel
 from parfocal.core.errors import DataContractError, UsageError
 from parfocal.core.task import Structure
-from parfocal.inference import runtimes
-from parfocal.inference.agreement import to_input
-from parfocal.inference.postprocess import fill_holes, largest_component
-from parfocal.inference.runtimes import Runtime
+from parfocal.inference.agreement import Probabilities
+from parfocal.inference.postprocess import clean
+from parfocal.inference.runtimes import FAMILY, NATIVE, network_input
 from parfocal.preprocessing.fundus import FundusRecipe, frame_box, to_frame
 from parfocal.preprocessing.roi import Box, mask_from_frame
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Prediction:
     """What the cascade found in one photograph.
 
     Attributes:
-        masks: bool [H, W] by structure, in source pixels; one piece without holes, and inside its outer structure.
-        boxes: where each structure was looked for; None when the structure it lies inside was not found.
+        masks: bool [H, W] by structure; empty where nothing was found.
+        boxes: where each structure was looked for, in source pixels; None when the structure it is inside is empty.
+        probabilities: float32 [S, S] by structure, in the network's frame, before cleaning; absent without a box.
     """
 
-    masks: dict[str, NDArray[np.bool_]]
-    boxes: dict[str, Box | None]
+    masks: Mapping[str, NDArray[np.bool_]]
+    boxes: Mapping[str, Box | None]
+    probabilities: Mapping[str, NDArray[np.float32]]
 
 
 class Predictor:
-    """Answers with a bundle's exported networks and exactly the preprocessing that the bundle names.
+    """Runs a bundle. May be used from several threads at once.
 
-    Args:
-        folder: a sealed bundle; every file is verified.
-        runtime: ``auto`` (the first of `runtimes.PREFERRED` that every structure has), or a member of the family.
-
-    Raises:
-        DataContractError: the bundle is not whole; the message names the file.
-        UsageError: the bundle was not exported for `runtime`.
+    Attributes:
+        bundle: what bundle.json says.
+        runtimes: name of the runtime that executes each structure.
     """
 
     def __init__(self, folder: Path, runtime: str = "auto") -> None:
-        self.bundle = bundle.read(folder)
-        self.recipe = FundusRecipe.model_validate(self.bundle.recipe)
-        self.runtime = _choose(self.bundle, runtime)
-        load = runtimes.FAMILY.load(self.runtime)
-        self._networks: dict[str, Runtime] = {
-            name: load(Path(folder) / structure.folder) for name, structure in self.bundle.structures.items()
-        }
+        """Load a sealed bundle after checking every file of it.
+
+        Args:
+            folder: the bundle.
+            runtime: member of the family `runtimes`; ``auto`` takes the first export that bundle.json names for a
+                structure, and the trained weights where there is none.
+
+        Raises:
+            DataContractError: the bundle is not whole or cannot be loaded; the message names the file.
+            UsageError: there is no such runtime, or a structure was not exported for it.
+        """
+        folder = Path(folder)
+        spec = bundle.read(folder)
+        names = {name: _choose(name, model, runtime) for name, model in spec.structures.items()}
+        networks = {name: FAMILY.load(names[name])(folder / spec.structures[name].folder) for name in names}
+        self._use(spec, networks, names)
+
+    @classmethod
+    def from_networks(cls, spec: Bundle, networks: Mapping[str, Probabilities]) -> Predictor:
+        """The cascade of `spec` around networks that are in memory, by structure."""
+        self = cls.__new__(cls)
+        self._use(spec, networks, dict.fromkeys(networks, "memory"))
+        return self
+
+    def _use(self, spec: Bundle, networks: Mapping[str, Probabilities], names: Mapping[str, str]) -> None:
+        try:
+            self._recipe = FundusRecipe.model_validate(spec.recipe)
+        except ValidationError as error:
+            raise DataContractError(f"the bundle's recipe cannot be read: {error}", where=bundle.BUNDLE) from None
+        earlier: set[str] = set()
+        for name, model in spec.structures.items():
+            if model.inside is not None and model.inside not in earlier:
+                raise DataContractError(
+                    f"{name} is looked for inside {model.inside}, which does not come before it",
+                    where=bundle.BUNDLE,
+                    expected=f"a network for {model.inside}",
+                    next=f"train on data with masks of {model.inside}",
+                )
+            earlier.add(name)
+        self.bundle = spec
+        self.runtimes = names
+        self._networks = networks
 
     def predict(self, image: NDArray[np.uint8]) -> Prediction:
-        """Masks of all structures in one photograph, BGR uint8 [H, W, 3]."""
-        if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
-            raise DataContractError(f"not a picture: {image.dtype} {image.shape}", expected="BGR uint8 [H, W, 3]")
+        """Segment a photograph, BGR uint8 [H, W, 3].
+
+        A structure inside another is looked for in the box of the other's predicted mask and kept within that mask.
+
+        Raises:
+            DataContractError: not such an array.
+        """
+        if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or not image.size:
+            raise DataContractError(
+                f"cannot segment {image.dtype} {list(image.shape)}", expected="a BGR photograph, uint8 [H, W, 3]"
+            )
+        height, width = image.shape[:2]
         masks: dict[str, NDArray[np.bool_]] = {}
         boxes: dict[str, Box | None] = {}
-        height, width = image.shape[:2]
-        for name, structure in self.bundle.structures.items():
-            outer = masks[structure.inside] if structure.inside else None
-            box = frame_box(Structure(name, structure.inside), height, width, self.recipe, outer)
+        probabilities: dict[str, NDArray[np.float32]] = {}
+        for name, model in self.bundle.structures.items():
+            outer = masks[model.inside] if model.inside else None
+            box = frame_box(Structure(name, model.inside), height, width, self._recipe, outer)
             boxes[name] = box
             if box is None:
                 masks[name] = np.zeros((height, width), np.bool_)
                 continue
-            probability = self._networks[name](to_input(to_frame(image, box, self.recipe)[None]))[0, 0]
-            mask = mask_from_frame(probability, box, height, width) >= structure.threshold
-            mask = fill_holes(largest_component(mask))
+            frame = to_frame(image, box, self._recipe)
+            probabilities[name] = self._networks[name](network_input(frame[None]))[0, 0]
+            cleaned = clean(probabilities[name], model.threshold)
+            mask = mask_from_frame(cleaned, box, height, width) >= model.threshold
             masks[name] = mask if outer is None else mask & outer
-        return Prediction(masks, boxes)
+        return Prediction(masks, boxes, probabilities)
 
 
-def _choose(spec: bundle.Bundle, wanted: str) -> str:
-    """`pytorch` needs no export: the weights are its form."""
-    common = {"pytorch"}.union(*(s.runtimes for s in spec.structures.values()))
-    common = {name for name in common if name == "pytorch" or all(name in s.runtimes for s in spec.structures.values())}
-    if wanted == "auto":
-        return next(name for name in runtimes.PREFERRED if name in common)
-    if wanted not in common:
+def _choose(structure: str, model: StructureModel, runtime: str) -> str:
+    if runtime == "auto":
+        return next(iter(model.runtimes), NATIVE)
+    FAMILY.load(runtime)
+    if runtime != NATIVE and runtime not in model.runtimes:
         raise UsageError(
-            f"this bundle was not exported for the runtime '{wanted}'", expected=f"one of {', '.join(sorted(common))}"
+            f"{structure} was not exported for {runtime}",
+            expected=f"one of {', '.join([*model.runtimes, NATIVE])}",
+            next="use the runtime `auto`",
         )
-    return wanted
+    return runtime

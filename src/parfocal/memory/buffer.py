@@ -1,137 +1,123 @@
-"""The exemplar memory: the few past cases an instrument keeps, as a sealed folder.
+"""The exemplar memory: some training pictures of every instrument, kept so that it can be rehearsed.
 
-It is patients' images: its own artifact, never registered, never served, and every removal leaves a record.
-
-    memory/
-      exemplars.json                    what is kept, in the order of the arrays, and what was purged
-      arrays/<instrument>/<structure>.safetensors
+Exemplars are patients' images. A memory is a folder of its own, never registered and never served; an instrument or
+a patient can be purged, and a purged patient does not come back.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
 
-import numpy as np
-from pydantic import Field
-from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
-
-from parfocal.core import manifest
-from parfocal.core.config import Config
 from parfocal.core.errors import DataContractError
 from parfocal.core.manifest import Manifest, Parent
+from parfocal.memory import storage
 from parfocal.memory.rows import take
+from parfocal.memory.storage import Exemplars, Purge
 from parfocal.preprocessing.shards import Arrays
 
-EXEMPLARS = "exemplars.json"
 
-
-class Kept(Config):
-    """The exemplars of one instrument and structure, in the order of their arrays."""
-
-    instrument: str
-    structure: str
-    file: str
-    cases: tuple[str, ...]
-    patients: tuple[str, ...]
-
-
-class Purge(Config):
-    """A removal, on request or because a retention period ended."""
-
-    instrument: str
-    patient: str = Field(default="", description="empty: all of the instrument")
-    exemplars: int
-    reason: str
-    time: str = Field(description="ISO 8601, UTC")
-
-
-class _Contents(Config):
-    schema_version: int = 1
-    kept: tuple[Kept, ...]
-    purges: tuple[Purge, ...] = ()
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Memory:
-    """Exemplars by (instrument, structure). A value: every change gives a new one."""
+    """Exemplars by structure and instrument. Every change gives a new memory; `Memory()` is the empty one.
 
-    exemplars: Mapping[tuple[str, str], Arrays] = field(default_factory=dict)
+    Attributes:
+        exemplars: structure to instrument to pictures; no empty entries.
+        patients: case id to patient's key, of all cases in it.
+        purges: oldest first.
+    """
+
+    exemplars: Exemplars = field(default_factory=dict)
     patients: Mapping[str, str] = field(default_factory=dict)
-    """Case id to patient, of every exemplar."""
     purges: tuple[Purge, ...] = ()
 
-    def arrays(self, structure: str) -> dict[str, Arrays]:
-        """Exemplars of one structure by instrument."""
-        return {name: arrays for (name, what), arrays in self.exemplars.items() if what == structure}
+    def arrays(self, structure: str) -> Mapping[str, Arrays]:
+        """Exemplars of a structure by instrument; empty for a structure that has none."""
+        return MappingProxyType(dict(self.exemplars.get(structure, {})))
 
     def with_exemplars(self, instrument: str, structure: str, arrays: Arrays, patients: Mapping[str, str]) -> Memory:
-        """The memory with these exemplars in place of those of the same instrument and structure.
+        """A memory in which `arrays` are all that is kept of this instrument's structure.
+
+        Pictures of purged patients are left out.
 
         Args:
-            patients: case id to patient, at least for the cases of `arrays`.
+            instrument, structure: whose pictures they are.
+            arrays: training pictures, never of another side of the split; may be empty.
+            patients: case id to patient's key, at least of these cases.
+
+        Raises:
+            DataContractError: a case's patient is not known, so it could not be purged.
         """
-        known = {**self.patients, **{case: patients[case] for case in arrays.case_ids}}
-        return replace(self, exemplars={**self.exemplars, (instrument, structure): arrays}, patients=known)
+        unknown = [case for case in arrays.case_ids if case not in patients]
+        if unknown:
+            raise DataContractError("an exemplar's patient is not known", where=unknown[0])
+        purged = {purge.patient_sha256 for purge in self.purges}
+        exemplars = {name: dict(kept) for name, kept in self.exemplars.items()}
+        exemplars.setdefault(structure, {})[instrument] = _where(
+            arrays, lambda case: _sha256(patients[case]) not in purged
+        )
+        return self._with(exemplars, {**self.patients, **patients})
 
-    def purge(self, instrument: str, *, patient: str = "", reason: str, time: str) -> Memory:
-        """Forget an instrument, or one patient of it; the record of it stays."""
-        kept: dict[tuple[str, str], Arrays] = {}
-        removed = 0
-        for key, arrays in self.exemplars.items():
-            stay = [
-                i
-                for i, case in enumerate(arrays.case_ids)
-                if key[0] != instrument or (patient and self.patients[case] != patient)
-            ]
-            removed += len(arrays) - len(stay)
-            if stay:
-                kept[key] = take(arrays, stay)
-        record = Purge(instrument=instrument, patient=patient, exemplars=removed, reason=reason, time=time)
-        left = {case: self.patients[case] for arrays in kept.values() for case in arrays.case_ids}
-        return Memory(kept, left, (*self.purges, record))
+    def purge(self, instrument: str) -> Memory:
+        """Without any picture of an instrument; the purge is on record."""
+        exemplars = {
+            structure: {name: arrays for name, arrays in kept.items() if name != instrument}
+            for structure, kept in self.exemplars.items()
+        }
+        return self._purged(exemplars, instrument=instrument)
 
-    def write(self, out: Path, *, parents: Sequence[Parent] = (), config: Mapping[str, Any] | None = None) -> Manifest:
-        """Write a sealed memory folder."""
-        with manifest.new_folder(out, "memory", parents=parents, config=config) as scratch:
-            kept: list[Kept] = []
-            for (instrument, structure), arrays in sorted(self.exemplars.items()):
-                file = f"arrays/{len(kept):03d}-{structure}.safetensors"
-                (scratch / file).parent.mkdir(exist_ok=True)
-                tensors = {"image": np.ascontiguousarray(arrays.image), "mask": np.ascontiguousarray(arrays.mask)}
-                save_file(tensors, scratch / file)
-                kept.append(
-                    Kept(
-                        instrument=instrument,
-                        structure=structure,
-                        file=file,
-                        cases=arrays.case_ids,
-                        patients=tuple(self.patients[case] for case in arrays.case_ids),
-                    )
-                )
-            contents = _Contents(kept=tuple(kept), purges=self.purges)
-            (scratch / EXEMPLARS).write_text(contents.model_dump_json(indent=1))
-        return manifest.read(out)
+    def purge_patient(self, patient: str) -> Memory:
+        """Without any picture of a patient, and closed to later ones; the purge is on record."""
+        exemplars = {
+            structure: {
+                name: _where(arrays, lambda case: self.patients[case] != patient) for name, arrays in kept.items()
+            }
+            for structure, kept in self.exemplars.items()
+        }
+        return self._purged(exemplars, patient_sha256=_sha256(patient))
+
+    def write(self, out: Path, *, parents: Sequence[Parent] = ()) -> Manifest:
+        """Write a sealed folder; equal memories give equal bytes.
+
+        Raises:
+            UsageError: `out` is there already.
+        """
+        return storage.write(self.exemplars, self.patients, self.purges, out, parents)
 
     @classmethod
     def read(cls, folder: Path) -> Memory:
-        """Read and verify a sealed memory folder.
+        """Read a sealed folder after checking every file of it.
 
         Raises:
-            DataContractError: it is not there, or not whole.
+            DataContractError: it is not a whole, unchanged memory; the message names the file.
         """
-        manifest.verify(folder, "memory")
-        try:
-            contents = _Contents.model_validate_json((folder / EXEMPLARS).read_text())
-            exemplars: dict[tuple[str, str], Arrays] = {}
-            patients: dict[str, str] = {}
-            for kept in contents.kept:
-                tensors = load_file(folder / kept.file)
-                exemplars[kept.instrument, kept.structure] = Arrays(tensors["image"], tensors["mask"], kept.cases)
-                patients |= dict(zip(kept.cases, kept.patients, strict=True))
-        except (OSError, ValueError, KeyError, SafetensorError) as error:
-            raise DataContractError(f"the exemplar memory cannot be read: {error}", where=folder) from None
-        return cls(exemplars, patients, contents.purges)
+        return cls(*storage.read(folder))
+
+    def _purged(self, exemplars: Exemplars, **whose: str) -> Memory:
+        removed = _count(self.exemplars) - _count(exemplars)
+        cleared = self._with(exemplars, self.patients)
+        return replace(cleared, purges=(*self.purges, Purge(removed=removed, **whose)))
+
+    def _with(self, exemplars: Exemplars, patients: Mapping[str, str]) -> Memory:
+        filled = {
+            structure: {name: arrays for name, arrays in kept.items() if len(arrays)}
+            for structure, kept in exemplars.items()
+        }
+        filled = {structure: kept for structure, kept in filled.items() if kept}
+        cases = {case for kept in filled.values() for arrays in kept.values() for case in arrays.case_ids}
+        return replace(self, exemplars=filled, patients={case: patients[case] for case in sorted(cases)})
+
+
+def _where(arrays: Arrays, keeps: Callable[[str], bool]) -> Arrays:
+    return take(arrays, [row for row, case in enumerate(arrays.case_ids) if keeps(case)])
+
+
+def _count(exemplars: Exemplars) -> int:
+    return sum(len(arrays) for kept in exemplars.values() for arrays in kept.values())
+
+
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -24,7 +24,7 @@ def decode_image(data: bytes) -> Pixels:
     image = _decode(data, cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
     if image.dtype != np.uint8:
         raise DataContractError(f"{image.dtype} pixels", next="export it with 8 bits a channel")
-    return image
+    return image.astype(np.uint8, copy=False)
 
 
 def decode_mask(data: bytes) -> Pixels:
@@ -33,13 +33,14 @@ def decode_mask(data: bytes) -> Pixels:
     Raises:
         DataContractError: unreadable, empty, inverted, or of other values, which could be several structures.
     """
-    mask = _decode(data, cv2.IMREAD_UNCHANGED)
+    stored = _decode(data, cv2.IMREAD_UNCHANGED)
+    if stored.dtype != np.uint8:
+        raise DataContractError(f"a mask of {stored.dtype}", next="save it with 8 bits: 0 and 255")
+    mask: Pixels = stored.astype(np.uint8, copy=False)
     if mask.ndim == 3:
         if (mask[..., :3] != mask[..., :1]).any():
             raise DataContractError("a coloured mask", next="save one 8-bit grey mask a structure: 0 and 255")
         mask = mask[..., 0]
-    if mask.dtype != np.uint8:
-        raise DataContractError(f"a mask of {mask.dtype}", next="save it with 8 bits: 0 and 255")
     levels = np.flatnonzero(np.bincount(mask.ravel(), minlength=256)).tolist()
     if levels not in ([0], [1], [255], [0, 1], [0, 255]):
         shown = ", ".join(map(str, levels[:6])) + (" and more" if len(levels) > 6 else "")

@@ -107,7 +107,7 @@ def ingest(
 
 
 def in_order(work: Callable[[T], R], items: Sequence[T], done: Callable[[int, int], None]) -> Iterator[R]:
-    """Results in the order of `items`, made by as many threads as there are cores: OpenCV and hashing let go of Python."""
+    """Results in the order of `items`, made by a thread a core: OpenCV and hashing let go of Python's lock."""
     with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
         try:
             for count, result in enumerate(pool.map(work, items), start=1):
@@ -224,7 +224,7 @@ def _frames(
         if structure.name not in masks:
             continue
         mask, outer = masks[structure.name], masks.get(structure.inside or "")
-        box = frame_box(structure, *mask.shape, recipe, outer)
+        box = frame_box(structure, mask.shape[0], mask.shape[1], recipe, outer)
         if box is None:
             remarks.append(f"a {structure.name} without its {structure.inside}, so no frame to learn it from")
             continue

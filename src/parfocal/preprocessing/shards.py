@@ -79,17 +79,19 @@ class Dataset(Config):
     reader: str
     recipe: FundusRecipe
     quota: tuple[int, int, int] = Field(description="percent by which new patients were dealt")
-    declared: bool = Field(description="the source named splits itself, so its test cases were not drawn by the hash")
+    declared: bool = Field(
+        default=False, description="the source named splits itself, so its test cases were not drawn by the hash"
+    )
     cases: tuple[DatasetCase, ...] = Field(description="sorted by id; arrays refer to a case by its place here")
     rejected: tuple[Rejected, ...] = ()
-    test_checksum: str = Field(description="`test_checksum` of the cases")
+    test_checksum: str = Field(description="`checksum_of_tests` of the cases")
 
     def on(self, split: Split) -> tuple[DatasetCase, ...]:
         """The cases of one side."""
         return tuple(case for case in self.cases if case.split is split)
 
 
-def test_checksum(cases: Iterable[DatasetCase]) -> str:
+def checksum_of_tests(cases: Iterable[DatasetCase]) -> str:
     """SHA-256 over the sorted ids, image checksums and mask checksums of the test cases."""
     lines = [
         " ".join([case.id, case.checksum, *(f"{name}={sum}" for name, sum in sorted(case.mask_checksums.items()))])

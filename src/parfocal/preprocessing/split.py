@@ -75,7 +75,7 @@ def smallest(quota: Quota) -> int:
 
 
 def deal(patients: Iterable[str], quota: Quota, key: str) -> dict[str, Split]:
-    """Order patients by HMAC-SHA256 under `key` and deal them by quota. Their order and number of cases do not matter."""
+    """Order patients by HMAC-SHA256 under `key` and deal them by quota, in whatever order they come."""
     ordered = sorted(set(patients), key=lambda patient: (_hash(key, patient), patient))
     sides = [side for side, count in zip(ORDER, counts(len(ordered), quota), strict=True) for _ in range(count)]
     return dict(zip(ordered, sides, strict=True))

@@ -159,13 +159,14 @@ def _shown(interval: Interval, policy: GatePolicy) -> str:
 
 
 def _spread(sample: NDArray[np.float64]) -> str:
-    sd = float(np.std(sample, ddof=1)) if len(sample) > 1 else math.nan
-    return f"Standard deviation {sd:.3f} of the paired differences over {len(sample)} patients"
+    if len(sample) < 2:
+        return "One patient shows no spread"
+    return f"Standard deviation {np.std(sample, ddof=1):.3f} of the paired differences over {len(sample)} patients"
 
 
 def _power(sample: NDArray[np.float64], policy: GatePolicy) -> str:
     if len(sample) < 2:
-        return "what such a test could see is unknown"
+        return "so what such a test could see is unknown"
     sd = float(np.std(sample, ddof=1))
     chance = power(len(sample), sd, policy.margin)
     return (

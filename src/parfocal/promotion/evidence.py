@@ -173,7 +173,7 @@ def _data(reference: DatasetRef) -> dict[str, Any]:
             next="put the sealed dataset back in its place",
         )
     dataset = read_dataset(folder)
-    counts = {str(split): len({case.patient for case in dataset.of(split)}) for split in Split}
+    counts = {str(split): len({case.patient for case in dataset.on(split)}) for split in Split}
     return {**found, "test_checksum": dataset.test_checksum, "patients": counts}
 
 

@@ -73,7 +73,7 @@ class FolderReader:
 
 
 def case_id(instrument: str, name: str) -> str:
-    """``<instrument>-<name>`` in letters, digits, dot, dash and underscore; what had to change is told apart by hash."""
+    """``<instrument>-<name>`` in letters, digits, ``.-_``; what had to be changed is told apart by a hash."""
     wanted = f"{instrument}-{name}"
     safe = re.sub(r"[^A-Za-z0-9._-]", "_", wanted).lstrip(".-") or "case"
     return safe if safe == wanted else f"{safe}-{hashlib.sha256(wanted.encode()).hexdigest()[:8]}"

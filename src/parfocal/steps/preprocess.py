@@ -7,7 +7,6 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from parfocal.core import bundle, manifest
 from parfocal.core.errors import DataContractError
@@ -21,9 +20,7 @@ from parfocal.preprocessing.fundus import FundusRecipe
 from parfocal.preprocessing.ingest import Left, Taken, arrays, in_order, ingest
 from parfocal.preprocessing.shards import Dataset, Rejected
 from parfocal.readers import FAMILY
-
-if TYPE_CHECKING:
-    from parfocal.steps.config import RunConfig
+from parfocal.steps.config import RunConfig
 
 
 def run(source: Path, out: Path, config: RunConfig, *, champion: Path | None, reporter: Reporter) -> Manifest:
@@ -62,9 +59,8 @@ def run(source: Path, out: Path, config: RunConfig, *, champion: Path | None, re
         declared = scan.declared_splits or {}
         sides = split.sides([one.case for one in taken], earlier.known, declared, quota, config.split.key)
         taken, assisted = _only_training_is_assisted(taken, sides, scratch)
-        _enough(taken, sides, source, quota if first else None)
-
         rejected = [*wrong, *assisted, *(problem for one in left if one.known for problem in one.problems)]
+        _enough(taken, sides, rejected, source, quota if first else None)
         dataset = _dataset(taken, sides, rejected, source, config, instrument, quota, declared=bool(declared))
         _write(scratch, dataset, taken, sides, config)
     _tell(reporter, dataset, taken, earlier)
@@ -135,12 +131,15 @@ def _ingest(
 
 
 def _refusal(wrong: Sequence[Problem], source: Path, *, fine: int) -> DataContractError:
-    lines = [f"{_named(p.file, source)}: {p.reason}" + (f"; {p.next}" if p.next else "") for p in wrong]
     return DataContractError(
-        f"{len(wrong)} problems; {fine} cases are fine; nothing was written\n    " + "\n    ".join(lines),
+        f"{len(wrong)} problems; {fine} cases are fine; nothing was written{_listed(wrong, source)}",
         where=source,
         next="mend these files, or take the good cases alone with data.on_invalid=drop",
     )
+
+
+def _listed(problems: Iterable[Problem], source: Path) -> str:
+    return "".join(f"\n    {_named(p.file, source)}: {p.reason}" + (f"; {p.next}" if p.next else "") for p in problems)
 
 
 def _only_training_is_assisted(
@@ -161,17 +160,24 @@ def _only_training_is_assisted(
     return stay, problems
 
 
-def _enough(taken: Iterable[Taken], sides: Mapping[str, Split], source: Path, quota: split.Quota | None) -> None:
+def _enough(
+    taken: Iterable[Taken],
+    sides: Mapping[str, Split],
+    rejected: Sequence[Problem],
+    source: Path,
+    quota: split.Quota | None,
+) -> None:
     """A first experience (with its `quota`) needs all three sides, a later one something to learn from."""
     found = Counter(sides[one.case.patient] for one in taken)
     missing = [side for side in (split.ORDER if quota else (Split.TRAIN,)) if not found[side]]
     if missing:
         fewest = f"at least {split.smallest(quota)} new patients with unassisted labels" if quota else "a new case"
+        left = f"\n    {len(rejected)} files were left out:{_listed(rejected, source)}" if rejected else ""
         raise DataContractError(
-            f"{found.total()} new cases leave nothing on side {', '.join(missing)}",
+            f"{found.total()} new cases leave nothing on side {', '.join(missing)}{left}",
             where=source,
             expected=fewest,
-            next="label more cases; what was left out and why is in the message or, if dropped, above",
+            next="label more cases",
         )
 
 
@@ -196,7 +202,7 @@ def _dataset(
         declared=declared,
         cases=cases,
         rejected=tuple(Rejected(file=_named(p.file, source), reason=p.reason, next=p.next) for p in rejected),
-        test_checksum=shards.test_checksum(cases),
+        test_checksum=shards.checksum_of_tests(cases),
     )
 
 
@@ -228,7 +234,7 @@ def _tell(reporter: Reporter, dataset: Dataset, taken: Iterable[Taken], earlier:
             f"{len(dataset.rejected)} files were left out, listed in {shards.DATASET}; {first.file}: {first.reason}"
         )
     for remark, count in sorted(Counter(remark for one in taken for remark in one.remarks).items()):
-        reporter.note(f"{count} cases have {remark}")
+        reporter.note(f"{count} of {len(dataset.cases)} cases have {remark}")
 
 
 def _named(file: Path, source: Path) -> str:

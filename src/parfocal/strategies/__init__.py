@@ -1,16 +1,17 @@
-"""What is kept of the past during a retrain. A strategy is one file and one line in the table below.
+"""What is kept of the past when a new instrument is learned: the batches of a retrain, and the weights afterwards.
 
-A strategy says what batches are made of (`mixture`), and what becomes of the weights afterwards (`finish`). It is given
-callables and imports no engine.
+A strategy is one file and one line of this table. It owns its settings (`Settings`), gets what it needs of the
+engine as callables, and changes nothing that it is given.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeAlias
 
-from pydantic import Field
+from pydantic import ConfigDict, Field, GetJsonSchemaHandler, ValidationError, model_validator
+from pydantic_core import CoreSchema
 
 from parfocal.core.config import Config
 from parfocal.core.registry import Family
@@ -21,49 +22,42 @@ if TYPE_CHECKING:
     from parfocal.memory.sampler import Source
     from parfocal.preprocessing.shards import Arrays
 
-Weights: TypeAlias = "dict[str, torch.Tensor]"
-"""A state dict: parameters and buffers by name."""
-
 FAMILY = Family(
     "strategies",
     {
-        "finetune": "parfocal.strategies.finetune:Finetune",
+        "finetune": "parfocal.strategies.finetune:FineTune",
         "replay": "parfocal.strategies.replay:Replay",
     },
 )
 
-
-class StrategyConfig(Config):
-    """Which strategy, and its own settings; the strategy's class documents and checks them."""
-
-    name: str = Field(default="replay", description="member of the family `strategies`")
-    settings: dict[str, Any] = Field(default_factory=dict, description="settings of that strategy")
+Weights: TypeAlias = "dict[str, torch.Tensor]"
+"""A state dict on the CPU: parameters and buffers by name."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class FinishTools:
-    """What `finish` may ask of the engine.
+    """What a strategy may ask of the engine after training. Both leave their argument as it is.
 
     Attributes:
-        recompute: weights to the same weights with batch-norm statistics recomputed on the mixed training batches.
-        score: weights to mean validation Dice by instrument, of all instruments known so far.
+        recompute: the same weights with batch-norm statistics of the mixed buffer.
+        score: mean validation Dice in [0, 1] by instrument; empty when nothing is held out.
     """
 
     recompute: Callable[[Weights], Weights]
     score: Callable[[Weights], Mapping[str, float]]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Candidate:
-    """One set of weights that `finish` considered: how far from the champion (0) to the challenger (1), and scores."""
+    """Weights that could have been chosen: `alpha` 0 is the champion, 1 the retrained network; Dice by instrument."""
 
     alpha: float
     scores: Mapping[str, float]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Finished:
-    """The weights to keep, the place they were chosen at, and everything they were chosen from."""
+    """The weights of the challenger, their place between champion (0) and retrained (1), and all that were tried."""
 
     weights: Weights
     alpha: float
@@ -71,27 +65,68 @@ class Finished:
 
 
 class Strategy(Protocol):
-    """See the module's text."""
+    """How a champion learns a new instrument.
 
-    Settings: type[Config]
+    Attributes:
+        Settings: what can be set, with units; frozen.
+    """
+
+    Settings: ClassVar[type[Config]]
 
     def __init__(self, settings: Any) -> None: ...
 
-    def mixture(self, instrument: str, new: Arrays, memory: Mapping[str, Arrays]) -> tuple[Source, ...]:
-        """What batches are made of: `new` labelled pictures of `instrument`, and exemplars by past instrument."""
+    def mixture(self, instrument: str, new: Arrays, past: Mapping[str, Arrays]) -> tuple[Source, ...]:
+        """What every batch is made of; the shares sum to 1 and no source is empty.
+
+        Args:
+            instrument: name of the one to learn.
+            new: its training pictures, at least one.
+            past: exemplars by instrument; may be empty, and may hold earlier ones of `instrument`.
+        """
         ...
 
     def finish(self, before: Weights, after: Weights, tools: FinishTools) -> Finished:
-        """The weights to keep, given the champion's and the trained ones. Must not change either."""
+        """Choose the challenger's weights, given the champion's and those that training ended with."""
         ...
 
 
+class StrategyConfig(Config):
+    """Which strategy, and that strategy's own settings beside its name; defaults are filled in."""
+
+    model_config = ConfigDict(extra="allow")
+
+    name: str = Field(default="replay", description="member of the family `strategies`")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _complete(cls, values: Any) -> Any:
+        if not isinstance(values, Mapping):
+            return values
+        name = values.get("name", cls.model_fields["name"].default)
+        own = {key: value for key, value in values.items() if key != "name"}
+        try:
+            settings: Config = FAMILY.load(str(name)).Settings.model_validate(own)
+        except ValidationError as error:
+            lines = [f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()]
+            raise ValueError(f"strategy {name}: " + "; ".join(lines)) from None
+        return {"name": name, **settings.model_dump()}
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        """Shows the settings of every strategy; each says in its description whose it is."""
+        document = handler.resolve_ref_schema(handler(schema))
+        for name in FAMILY:
+            for key, field in FAMILY.load(name).Settings.model_json_schema().get("properties", {}).items():
+                document["properties"][key] = field | {"description": f"{name}: {field.get('description', '')}"}
+        return document
+
+
 def build(config: StrategyConfig) -> Strategy:
-    """The strategy of that name with its settings checked.
+    """The strategy of that name with its settings.
 
     Raises:
-        UsageError: no such strategy, or a setting it does not have.
+        UsageError: unknown name.
     """
-    strategy = FAMILY.load(config.name)
-    built: Strategy = strategy(strategy.Settings.parse(config.settings, where="retrain.strategy.settings"))
-    return built
+    member = FAMILY.load(config.name)
+    strategy: Strategy = member(member.Settings.model_validate(config.model_extra or {}))
+    return strategy

@@ -7,7 +7,8 @@ from subprocess import run
 
 import pytest
 
-from parfocal.adapters import Settings
+from parfocal.adapters import Settings, connect
+from parfocal.core.errors import UsageError
 
 PATH = [str(Path(place).resolve()) for place in sys.path if place]
 """Before any test changes the working directory."""
@@ -51,3 +52,12 @@ def test_connecting_loads_neither_mlflow_nor_sqlalchemy() -> None:
     env = {**os.environ, "PYTHONPATH": os.pathsep.join(PATH)}
     done = run([sys.executable, "-c", code], capture_output=True, text=True, check=False, env=env)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize(("package", "part"), [("mlflow", "tracker"), ("mlflow", "models"), ("sqlalchemy", "ledger")])
+def test_a_platform_that_is_not_installed_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch, package: str, part: str
+) -> None:
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(UsageError, match=r"parfocal\[platform\]"):
+        getattr(connect(), part)

@@ -1,9 +1,13 @@
-"""What runs an exported network. A runtime is one file: `export` writes a form of a network, `Runtime` runs it."""
+"""Ways to execute a trained network. Each is one file and one line of this table.
+
+A runtime is made from a structure's folder inside a bundle and called with network input; it is deterministic, and
+a picture's result does not depend on the batch it is in.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,19 +21,33 @@ FAMILY = Family(
         "pytorch": "parfocal.inference.runtimes.pytorch:PyTorchRuntime",
     },
 )
-PREFERRED = ("openvino", "pytorch")
-"""What `auto` takes, the first that a bundle has."""
+
+NATIVE = "pytorch"
+"""The member that executes the trained weights themselves, against which every export is held."""
 
 
 class Runtime(Protocol):
-    """One network, loaded from its folder in a bundle.
+    """One structure's network, ready to use from several threads.
 
-    `__call__` takes float32 [N, 3, S, S] in [0, 1] (BGR / 255) and gives probabilities, float32 [N, 1, S, S].
+    Attributes:
+        file: name of what it loads inside the structure's folder.
     """
 
-    file: str
-    """The exported form, inside a structure's folder; a folder without it cannot be loaded by this runtime."""
+    file: ClassVar[str]
 
-    def __init__(self, folder: Path) -> None: ...
+    def __init__(self, folder: Path) -> None:
+        """Load the network of a structure's folder.
 
-    def __call__(self, batch: NDArray[np.float32]) -> NDArray[np.float32]: ...
+        Raises:
+            DataContractError: a file is missing or cannot be read; the message names it.
+        """
+        ...
+
+    def __call__(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Probabilities float32 [N, 1, S, S] in [0, 1] for input float32 [N, 3, S, S] in [0, 1], BGR."""
+        ...
+
+
+def network_input(images: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Network input float32 [N, 3, S, S] in [0, 1] from frames uint8 BGR [N, S, S, 3]."""
+    return np.ascontiguousarray(images.transpose(0, 3, 1, 2), np.float32) / np.float32(255)

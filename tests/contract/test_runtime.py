@@ -1,0 +1,93 @@
+"""What every runtime promises (`parfocal.inference.runtimes.Runtime`); a new member is covered by being in the table."""
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from parfocal import models
+from parfocal.core.errors import DataContractError
+from parfocal.inference.runtimes import FAMILY, Runtime
+from parfocal.inference.runtimes.openvino import export
+from parfocal.models import ModelConfig
+
+SIZE = 32
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A structure's folder with every file that a runtime of the table loads."""
+    made = tmp_path_factory.mktemp("disc")
+    spec = ModelConfig(depth=2, width=8).spec()
+    model = models.build(spec.name, spec.parameters)
+    models.save(model, spec, made)
+    export(model, made, SIZE)
+    return made
+
+
+@pytest.fixture(scope="module", params=list(FAMILY))
+def runtime(request: pytest.FixtureRequest, folder: Path) -> Runtime:
+    made: Runtime = FAMILY.load(request.param)(folder)
+    return made
+
+
+def pictures(count: int) -> np.ndarray:
+    return np.random.default_rng(count).random((count, 3, SIZE, SIZE), np.float32)
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_it_gives_one_probability_a_pixel_for_any_number_of_pictures(runtime: Runtime, count: int) -> None:
+    found = runtime(pictures(count))
+    assert (found.shape, found.dtype) == ((count, 1, SIZE, SIZE), np.float32)
+    assert found.min() >= 0
+    assert found.max() <= 1
+    assert found.std() > 0
+
+
+def test_the_probabilities_are_those_of_the_trained_weights(runtime: Runtime, folder: Path) -> None:
+    import torch
+
+    batch = pictures(2)
+    with torch.inference_mode():
+        true = torch.sigmoid(models.load(folder)(torch.from_numpy(batch))).numpy()
+    # Half precision keeps 8 bits of every sum: on this network it is 0.004 off at the most.
+    np.testing.assert_allclose(runtime(batch), true, atol=0.02)
+
+
+def test_the_same_picture_has_the_same_probabilities_in_every_call_batch_and_thread(runtime: Runtime) -> None:
+    batch = pictures(3)
+    together = runtime(batch)
+    np.testing.assert_array_equal(runtime(batch), together)
+    with ThreadPoolExecutor(3) as threads:
+        alone = list(threads.map(runtime, [batch[i : i + 1] for i in range(3)]))
+    np.testing.assert_array_equal(np.concatenate(alone), together)
+
+
+def test_a_result_stays_as_it_is_when_the_next_one_is_made(runtime: Runtime) -> None:
+    batch = pictures(2)
+    first = runtime(batch[:1])
+    kept = first.copy()
+    runtime(batch[1:])
+    np.testing.assert_array_equal(first, kept)
+
+
+def test_the_input_is_left_as_it_was(runtime: Runtime) -> None:
+    batch = pictures(1)
+    before = batch.copy()
+    runtime(batch)
+    np.testing.assert_array_equal(batch, before)
+
+
+@pytest.mark.parametrize("name", list(FAMILY))
+@pytest.mark.parametrize("content", [None, b"", b"not a network"])
+def test_a_missing_or_damaged_file_is_named(name: str, content: bytes | None, tmp_path: Path, folder: Path) -> None:
+    member = FAMILY.load(name)
+    for file in folder.iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    damaged = tmp_path / member.file
+    damaged.unlink()
+    if content is not None:
+        damaged.write_bytes(content)
+    with pytest.raises(DataContractError, match=member.file):
+        member(tmp_path)

@@ -1,0 +1,106 @@
+"""What every strategy promises (`parfocal.strategies.Strategy`); a new member is covered by being in the table."""
+
+import numpy as np
+import pytest
+import torch
+
+from parfocal.memory.sampler import Sampler
+from parfocal.preprocessing.shards import Arrays
+from parfocal.strategies import FAMILY, Finished, FinishTools, Strategy, StrategyConfig, Weights, build
+
+
+def arrays(count: int, prefix: str) -> Arrays:
+    rng = np.random.default_rng(count)
+    image = rng.integers(0, 256, (count, 16, 16, 3), np.uint8)
+    return Arrays(image, (image[..., 0] > 127).astype(np.uint8), tuple(f"{prefix}{i}" for i in range(count)))
+
+
+def weights(seed: int) -> Weights:
+    generator = torch.Generator().manual_seed(seed)
+    return {
+        "conv.weight": torch.randn(4, 3, 3, 3, generator=generator),
+        "norm.running_var": torch.rand(4, generator=generator) + 0.5,
+        "norm.num_batches_tracked": torch.tensor(10 * seed),
+    }
+
+
+def tools() -> FinishTools:
+    """Statistics that are one, and a score that falls with the norm of the weights."""
+
+    def recompute(given: Weights) -> Weights:
+        return {**given, "norm.running_var": torch.ones_like(given["norm.running_var"])}
+
+    def score(given: Weights) -> dict[str, float]:
+        norm = float(given["conv.weight"].norm())
+        return {"A": 1 / (1 + norm), "B": 1 / (2 + norm)}
+
+    return FinishTools(recompute, score)
+
+
+@pytest.fixture(params=list(FAMILY))
+def strategy(request: pytest.FixtureRequest) -> Strategy:
+    return build(StrategyConfig(name=request.param))
+
+
+PASTS = [{}, {"A": arrays(5, "a")}, {"A": arrays(5, "a"), "C": arrays(1, "c")}, {"B": arrays(3, "b")}]
+
+
+@pytest.mark.parametrize("past", PASTS)
+def test_batches_are_filled_and_always_hold_new_pictures(strategy: Strategy, past: dict[str, Arrays]) -> None:
+    new = arrays(7, "new")
+    sources = strategy.mixture("B", new, past)
+    assert sum(source.share for source in sources) == pytest.approx(1)
+    assert all(len(source.arrays) and source.share > 0 for source in sources)
+    assert len({source.name for source in sources}) == len(sources)
+    assert sources[0].name == "B"
+    assert sources[0].arrays is new
+    images, _ = Sampler(sources, 8, 0).batch(0)
+    assert images.shape == (8, 16, 16, 3)
+
+
+def test_an_instrument_whose_exemplars_were_purged_does_not_break_it(strategy: Strategy) -> None:
+    sources = strategy.mixture("B", arrays(7, "new"), {"A": arrays(0, "a")})
+    assert [source.name for source in sources] == ["B"]
+
+
+def finish(strategy: Strategy) -> Finished:
+    return strategy.finish(weights(1), weights(2), tools())
+
+
+def test_the_weights_it_ends_with_fit_the_network(strategy: Strategy) -> None:
+    finished, after = finish(strategy), weights(2)
+    assert list(finished.weights) == list(after)
+    for name, tensor in finished.weights.items():
+        assert (tensor.shape, tensor.dtype) == (after[name].shape, after[name].dtype)
+        assert torch.isfinite(tensor.double()).all()
+
+
+def test_what_was_tried_is_told_and_the_choice_is_among_it(strategy: Strategy) -> None:
+    finished = finish(strategy)
+    assert finished.alpha in [candidate.alpha for candidate in finished.candidates]
+    assert all(set(candidate.scores) == {"A", "B"} for candidate in finished.candidates)
+
+
+def test_champion_and_retrained_weights_are_left_as_they_were(strategy: Strategy) -> None:
+    before, after = weights(1), weights(2)
+    strategy.finish(before, after, tools())
+    for given, made in ((before, weights(1)), (after, weights(2))):
+        assert all(torch.equal(given[name], made[name]) for name in made)
+
+
+def test_the_same_training_ends_with_the_same_weights(strategy: Strategy) -> None:
+    one, other = finish(strategy), finish(strategy)
+    assert (one.alpha, one.candidates) == (other.alpha, other.candidates)
+    assert all(torch.equal(one.weights[name], other.weights[name]) for name in one.weights)
+
+
+def test_nothing_held_out_is_not_an_error(strategy: Strategy) -> None:
+    finished = strategy.finish(weights(1), weights(2), FinishTools(tools().recompute, lambda _: {}))
+    assert finished.weights.keys() == weights(2).keys()
+
+
+def test_its_settings_are_part_of_the_run_and_refuse_unknown_keys(strategy: Strategy) -> None:
+    name = next(name for name in FAMILY if isinstance(strategy, FAMILY.load(name)))
+    config = StrategyConfig(name=name)
+    assert StrategyConfig.from_json(config.canonical_json()) == config
+    assert set(config.model_extra or {}) == set(strategy.Settings.model_fields)

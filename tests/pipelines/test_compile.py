@@ -1,0 +1,97 @@
+"""The committed YAML is what the sources compile to, to the byte."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import parfocal_components
+import parfocal_pipelines
+import pytest
+import yaml
+
+from parfocal.adapters import kubeflow
+
+PIPELINES = Path(parfocal_pipelines.__file__).parent
+COMPONENTS = Path(parfocal_components.__file__).parent
+ARGUMENTS = {
+    "initial": ["config", "experience_uri", "idempotency_key"],
+    "continual": ["champion_uri", "config", "experience_uri", "idempotency_key"],
+}
+
+
+@pytest.fixture(scope="module")
+def fresh(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("fresh")
+    with pytest.MonkeyPatch.context() as environment:
+        environment.delenv("PARFOCAL_IMAGE", raising=False)
+        kubeflow.compile_all(out)
+    return out
+
+
+def test_every_committed_file_equals_a_fresh_compile(fresh: Path) -> None:
+    made = {str(file.relative_to(fresh)): file.read_text() for file in fresh.rglob("*.yaml")}
+    committed = {f"components/{name}/component.yaml": f.read_text() for name, f in kubeflow.components().items()}
+    committed |= {f"pipelines/{name}/pipeline.yaml": file.read_text() for name, file in kubeflow.available().items()}
+    assert set(made) == set(committed)
+    stale = [name for name, text in made.items() if committed[name] != text]
+    assert stale == [], "run `make compile`"
+
+
+def test_compiling_is_the_same_in_every_process(fresh: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "parfocal_pipelines.compile", "--out", str(tmp_path)]
+    environment = {name: value for name, value in os.environ.items() if name != "PARFOCAL_IMAGE"}
+    subprocess.run(command, check=True, capture_output=True, env={**environment, "PYTHONHASHSEED": "7"})
+    for file in fresh.rglob("*.yaml"):
+        assert (tmp_path / file.relative_to(fresh)).read_text() == file.read_text()
+
+
+@pytest.mark.parametrize("name", sorted(ARGUMENTS))
+def test_a_pipeline_takes_exactly_the_arguments_of_the_contract(name: str) -> None:
+    spec = kubeflow.Compiled.read(kubeflow.pipeline(name))
+    assert sorted(spec.inputs) == ARGUMENTS[name]
+    assert all(spec.inputs.values()), "every argument is explained"
+    assert spec.title
+    assert spec.description
+
+
+@pytest.mark.parametrize("name", sorted(ARGUMENTS))
+def test_the_outcome_is_an_output_of_the_pipeline(name: str) -> None:
+    (spec, _) = yaml.safe_load_all(kubeflow.pipeline(name).read_text())
+    assert spec["root"]["outputDefinitions"]["parameters"] == {"outcome": {"parameterType": "STRING"}}
+
+
+@pytest.mark.parametrize("name", sorted(ARGUMENTS))
+def test_a_folder_has_the_files_of_the_convention(name: str) -> None:
+    files = {"__init__.py", "pipeline.py", "pipeline.yaml", "metadata.yaml", "README.md", "OWNERS"}
+    assert {file.name for file in (PIPELINES / name).iterdir() if file.is_file()} == files
+    assert yaml.safe_load((PIPELINES / name / "metadata.yaml").read_text())["name"] == name
+    readme = (PIPELINES / name / "README.md").read_text()
+    assert all(f"| `{argument}` |" in readme for argument in ARGUMENTS[name])
+
+
+def test_the_image_can_be_named_when_compiling(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PARFOCAL_IMAGE", "registry.example.org/parfocal@sha256:abc")
+    kubeflow.compile_all(tmp_path)
+    for file in tmp_path.glob("pipelines/*/pipeline.yaml"):
+        assert file.read_text().count("image: registry.example.org/parfocal@sha256:abc\n") == 4
+
+
+def test_every_folder_with_a_source_is_compiled() -> None:
+    assert set(kubeflow.available()) == {file.parent.name for file in PIPELINES.glob("*/pipeline.py")} == set(ARGUMENTS)
+    assert set(kubeflow.components()) == {file.parent.name for file in COMPONENTS.glob("*/component.py")}
+
+
+def test_a_compiled_component_fits_into_a_pipeline_of_somebody_elses(tmp_path: Path) -> None:
+    from kfp import compiler, dsl
+
+    promote = kubeflow.component("promote")
+
+    @dsl.pipeline(name="theirs")
+    def theirs(evaluation: str, bundle: str):
+        judged = dsl.importer(artifact_uri=evaluation, artifact_class=dsl.Artifact)
+        model = dsl.importer(artifact_uri=bundle, artifact_class=dsl.Model)
+        promote(evaluation=judged.output, challenger=model.output, config="", idempotency_key="k")
+
+    compiler.Compiler().compile(theirs, str(tmp_path / "theirs.yaml"))
+    assert sorted(kubeflow.Compiled.read(tmp_path / "theirs.yaml").inputs) == ["bundle", "evaluation"]

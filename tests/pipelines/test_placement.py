@@ -1,0 +1,159 @@
+"""Placement shows in the compiled platform spec; a cluster reads nothing else."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from parfocal_pipelines import placement
+
+from parfocal.adapters import kubeflow
+from parfocal.core.errors import UsageError
+
+LEARNS = {"initial": "train", "continual": "retrain"}
+
+
+class Spec:
+    """A compiled pipeline, step by step."""
+
+    def __init__(self, file: Path) -> None:
+        self.spec, platform = yaml.safe_load_all(file.read_text())
+        self._platform = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
+
+    @property
+    def steps(self) -> list[str]:
+        return [name for name in self.spec["root"]["dag"]["tasks"] if not name.startswith("importer")]
+
+    def task(self, step: str) -> Any:
+        return self.spec["root"]["dag"]["tasks"][step]
+
+    def resources(self, step: str) -> Any:
+        return self.spec["deploymentSpec"]["executors"][f"exec-{step}"]["container"]["resources"]
+
+    def platform(self, step: str) -> Any:
+        return self._platform[f"exec-{step}"]
+
+
+@pytest.fixture(scope="module", params=sorted(LEARNS))
+def name(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture(scope="module")
+def gpu(name: str) -> Spec:
+    return Spec(kubeflow.pipeline(name))
+
+
+@pytest.fixture(scope="module")
+def cpu(name: str, tmp_path_factory: pytest.TempPathFactory) -> Spec:
+    out = tmp_path_factory.mktemp("cpu")
+    kubeflow.compile_all(out, "cpu")
+    return Spec(out / "pipelines" / name / "pipeline.yaml")
+
+
+def test_the_learning_step_asks_for_a_gpu_on_the_gpu_pool(name: str, gpu: Spec) -> None:
+    step = LEARNS[name]
+    accelerator = gpu.resources(step)["accelerator"]
+    assert (accelerator["resourceType"], accelerator["resourceCount"]) == ("nvidia.com/gpu", "1")
+    platform = gpu.platform(step)
+    assert platform["nodeSelector"]["labels"] == {"parfocal.dev/pool": "gpu"}
+    assert platform["tolerations"] == [{"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}]
+
+
+def test_the_learning_step_has_shared_memory_in_memory(name: str, gpu: Spec) -> None:
+    (mount,) = gpu.platform(LEARNS[name])["emptyDirMounts"]
+    assert {key: mount[key] for key in ("mountPath", "medium", "sizeLimit")} == {
+        "mountPath": "/dev/shm",
+        "medium": "Memory",
+        "sizeLimit": "4Gi",
+    }
+
+
+def test_no_other_step_takes_a_gpu(name: str, gpu: Spec) -> None:
+    for step in set(gpu.steps) - {LEARNS[name]}:
+        assert "accelerator" not in gpu.resources(step)
+        assert "nodeSelector" not in gpu.platform(step)
+
+
+def test_every_step_is_bounded_retried_and_never_cached(gpu: Spec, cpu: Spec) -> None:
+    for spec in (gpu, cpu):
+        assert len(spec.steps) == 4
+        for step in spec.steps:
+            assert int(spec.platform(step)["activeDeadlineSeconds"]) > 0
+            assert spec.task(step)["retryPolicy"]["maxRetryCount"] == 2
+            assert not spec.task(step)["cachingOptions"].get("enableCache")
+            assert spec.resources(step)["resourceMemoryLimit"] == spec.resources(step)["resourceMemoryRequest"]
+            assert spec.resources(step)["resourceCpuRequest"]
+
+
+def test_every_step_finds_state_and_addresses(gpu: Spec) -> None:
+    for step in gpu.steps:
+        platform = gpu.platform(step)
+        assert [(v["constant"], v["mountPath"]) for v in platform["pvcMount"]] == [("parfocal", "/var/lib/parfocal")]
+        (addresses,), (secrets,) = platform["configMapAsEnv"], platform["secretAsEnv"]
+        assert {key["envVar"] for key in addresses["keyToEnv"]} == {
+            "MLFLOW_TRACKING_URI",
+            "PARFOCAL_STATE",
+            "PARFOCAL_SHARED",
+        }
+        assert {key["envVar"] for key in secrets["keyToEnv"]} == {"PARFOCAL_DATABASE_URL"}
+        assert not addresses["optional"], "a pod without its ledger must not start"
+        assert not secrets["optional"], "a pod without its ledger must not start"
+
+
+def test_the_cpu_profile_asks_for_no_gpu(cpu: Spec) -> None:
+    for step in cpu.steps:
+        assert "accelerator" not in cpu.resources(step)
+        assert {"nodeSelector", "tolerations", "emptyDirMounts"}.isdisjoint(cpu.platform(step))
+
+
+def test_a_file_of_ones_own_reaches_the_compiled_spec(tmp_path: Path) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text(
+        """
+        train:
+          accelerator: amd.com/gpu
+          accelerators: 4
+          node_selector: {zone: basement}
+          tolerations: [{key: dedicated, operator: Equal, value: ml, effect: NoExecute}]
+          shared_memory: 64Gi
+          retries: 5
+          backoff_seconds: 7
+          timeout_seconds: 99
+        """
+    )
+    kubeflow.compile_all(tmp_path, str(file))
+    spec = Spec(tmp_path / "pipelines" / "initial" / "pipeline.yaml")
+    assert spec.resources("train")["accelerator"]["resourceCount"] == "4"
+    platform = spec.platform("train")
+    assert platform["nodeSelector"]["labels"] == {"zone": "basement"}
+    (toleration,) = platform["tolerations"]
+    assert toleration == {"key": "dedicated", "operator": "Equal", "value": "ml", "effect": "NoExecute"}
+    assert platform["emptyDirMounts"][0]["sizeLimit"] == "64Gi"
+    assert int(platform["activeDeadlineSeconds"]) == 99
+    policy = spec.task("train")["retryPolicy"]
+    assert (policy["maxRetryCount"], policy["backoffDuration"]) == (5, "7s")
+    assert "pvcMount" not in platform, "no claim was named"
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("train: {memory: 16GB}", "train.memory"),
+        ("train: {shared_memory: lots}", "train.shared_memory"),
+        ("train: {timeout_seconds: 0}", "train.timeout_seconds"),
+        ("pretrain: {}", "pretrain"),
+        ("train: {tolerations: [{key: a, effect: Never}]}", "effect"),
+        ("train: [", "not YAML"),
+    ],
+)
+def test_a_wrong_value_is_refused_by_its_key(tmp_path: Path, text: str, complaint: str) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text(text)
+    with pytest.raises(UsageError, match=complaint):
+        placement.load(str(file))
+
+
+def test_an_unknown_profile_is_refused_with_the_known_ones() -> None:
+    with pytest.raises(UsageError, match="cpu, gpu"):
+        placement.load("tpu")
