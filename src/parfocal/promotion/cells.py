@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from parfocal.core.errors import DataContractError
 from parfocal.core.scores import CaseScore, Evaluation
+from parfocal.evaluation.statistics import by_patient
 
 Scores = Mapping[str, CaseScore]
 """Case id to score."""
@@ -68,10 +69,8 @@ def mean_dice(scores: Scores) -> float:
 
 def differences(one: Scores, other: Scores) -> NDArray[np.float64]:
     """Dice of `one` less that of `other` over the same cases, a patient's cases averaged: float64 [patients]."""
-    by_patient: defaultdict[str, list[float]] = defaultdict(list)
-    for case, score in one.items():
-        by_patient[score.patient].append(score.metrics["dice"] - other[case].metrics["dice"])
-    return np.array([np.mean(by_patient[patient]) for patient in sorted(by_patient)], dtype=np.float64)
+    changes = [score.metrics["dice"] - other[case].metrics["dice"] for case, score in one.items()]
+    return by_patient(changes, [score.patient for score in one.values()])
 
 
 def count_failures(scores: Scores, below: float) -> int:

@@ -143,7 +143,7 @@ def _side(interval: Interval, limit: float, cell: Cell, policy: GatePolicy) -> O
 
 
 def _interval(sample: NDArray[np.float64], policy: GatePolicy) -> Interval:
-    """Of the mean; one patient has an estimate and no interval, shown as the whole range of a difference of Dice."""
+    """Of the mean. Where there is none, as with one patient, it is all that a difference of Dice can be."""
     if len(sample) < 2:
         return Interval(float(sample[0]), -1.0, 1.0, policy.level)
     return paired_interval(sample, level=policy.level, seed=policy.seed)
@@ -168,7 +168,9 @@ def _power(sample: NDArray[np.float64], policy: GatePolicy) -> str:
     if len(sample) < 2:
         return "so what such a test could see is unknown"
     sd = float(np.std(sample, ddof=1))
-    chance = power(len(sample), sd, policy.margin)
+    if sd < ROUNDING:
+        return "all changed alike, so the smallest loss would be seen"
+    chance = power(len(sample), sd, policy.margin, policy.level)
     return (
         f"a true equal would pass {chance:.0%} of such tests, and four in five with "
         f"{cases_needed(sd, policy.margin, policy.level)} patients"

@@ -11,17 +11,14 @@ import torch
 from torch import nn
 
 from parfocal import models, objectives
-from parfocal.core.bundle import DatasetRef, Exported, StructureModel
+from parfocal.core.bundle import DatasetRef, StructureModel
 from parfocal.core.errors import DataContractError
 from parfocal.core.manifest import MANIFEST, Parent
 from parfocal.core.manifest import read as read_manifest
 from parfocal.core.protocols import Reporter, Run
 from parfocal.core.task import Structure
 from parfocal.core.types import Split
-from parfocal.inference.agreement import agreement
-from parfocal.inference.runtimes import openvino
-from parfocal.inference.runtimes.openvino import OpenVINORuntime
-from parfocal.inference.runtimes.pytorch import PyTorchRuntime
+from parfocal.inference.agreement import export_agreeing
 from parfocal.memory import selection
 from parfocal.memory.buffer import Memory
 from parfocal.memory.rows import concatenate, take
@@ -31,9 +28,6 @@ from parfocal.preprocessing.shards import Arrays, read_arrays, read_dataset
 from parfocal.steps.config import RunConfig
 from parfocal.training import batches, engine, validation
 from parfocal.training.config import TrainConfig
-
-AGREEMENT = 0.998
-"""Least Dice between exported and trained network on validation pictures; under it the export is not kept."""
 
 
 def labelled(folders: Sequence[Path], structure: str, side: Split) -> dict[str, Arrays]:
@@ -88,22 +82,14 @@ class Learner:
     def export(
         self, structure: Structure, model: nn.Module, spec: ModelSpec, folder: Path, held_out: Mapping[str, Arrays]
     ) -> StructureModel:
-        """Write weights and exports to `folder/<structure>`.
-
-        An export that does not agree with the weights is removed and said so; inference then runs the weights.
-        """
+        """Write weights and their agreeing export to `folder/<structure>`; without one, inference runs the weights."""
         target = folder / structure.name
         models.save(model, spec, target)
-        openvino.export(model, target, self.config.recipe.size)
         images = concatenate(list(held_out.values())).image
-        agreed = agreement(PyTorchRuntime(target), OpenVINORuntime(target), images)
-        exported = {"openvino": Exported(file=OpenVINORuntime.file, agreement=agreed)}
-        if agreed < AGREEMENT:
-            self.reporter.note(f"{structure.name}: the OpenVINO export agrees only {agreed:.4f}; it is left out")
-            for file in target.glob("openvino.*"):
-                file.unlink()
-            exported = {}
-        self.run.metrics({f"{structure.name}/agreement": agreed})
+        exported, tried = export_agreeing(model, target, self.config.recipe.size, images)
+        self.run.metrics({f"{structure.name}/agreement/{precision}": value for precision, value in tried.items()})
+        if not exported:
+            self.reporter.note(f"{structure.name}: no export agrees with the weights ({tried}), so the weights answer")
         return StructureModel(folder=structure.name, inside=structure.inside, runtimes=exported)
 
 

@@ -1,4 +1,4 @@
-"""OpenVINO: weights kept in float16, computed in the precision that was written into the export.
+"""OpenVINO: computed in the precision that was written into the export, half unless that redraws the masks.
 
 Loading needs OpenVINO alone; only `export` knows PyTorch.
 """
@@ -60,7 +60,7 @@ def export(model: nn.Module, folder: Path, size: int, precision: Precision = HAL
         folder: of the structure, there already.
         size: side of the network's frame, in pixels.
         precision: to compute in. ``f16``: OpenVINO takes float16 where the processor computes in it, else bfloat16,
-            else float32. ``f32``: float32 everywhere.
+            else float32; weights are stored in float16. ``f32``: float32 everywhere, and a file twice as large.
     """
     import openvino
     import torch
@@ -68,15 +68,16 @@ def export(model: nn.Module, folder: Path, size: int, precision: Precision = HAL
 
     network = nn.Sequential(copy.deepcopy(model).cpu(), nn.Sigmoid()).eval()
     with torch.no_grad(), warnings.catch_warnings():
-        # The network's check of its input's sides is Python: traced once, and said so at every export.
-        warnings.filterwarnings("ignore", "Converting a tensor to a Python")
+        # OpenVINO traces with TorchScript, which warns of its own age and of the network's check of its input's sides.
+        # `torch.export` gave the same numbers in three times the time.
+        warnings.filterwarnings("ignore", "Converting a tensor to a Python|`torch.jit.trace")
         graph = openvino.convert_model(
             network,
             example_input=torch.zeros(1, 3, size, size),
             input=[openvino.PartialShape([-1, 3, size, size])],
         )
     graph.set_rt_info(precision, _PRECISION)
-    openvino.save_model(graph, folder / OpenVINORuntime.file, compress_to_fp16=True)
+    openvino.save_model(graph, folder / OpenVINORuntime.file, compress_to_fp16=precision == HALF)
 
 
 @lru_cache(maxsize=1)
