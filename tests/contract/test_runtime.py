@@ -1,4 +1,4 @@
-"""What every runtime promises (`parfocal.inference.runtimes.Runtime`); a new member is covered by being in the table."""
+"""What every runtime promises (`parfocal.inference.runtimes.Runtime`); being in the table covers a new member."""
 
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What every strategy promises (`parfocal.strategies.Strategy`); a new member is covered by being in the table."""
+"""What every strategy promises (`parfocal.strategies.Strategy`); being in the table covers a new member."""
 
 import numpy as np
 import pytest
