@@ -11,7 +11,7 @@ import argparse
 import logging
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from importlib.util import find_spec
 from typing import Any
 
@@ -113,23 +113,18 @@ def monai(arrays: Arrays, steps: int, batch: int) -> float:
     ]
     loader = DataLoader(CacheDataset(rows, transforms, progress=False), batch_size=batch, shuffle=True, drop_last=True)
     model = stock_network()
-    stream: list[Any] = []
+    stream = endless(loader)
 
     def batches(step: int) -> tuple[torch.Tensor, torch.Tensor]:
-        if step == 0 or next_batch(stream) is None:
-            stream[:] = [iter(loader)]
-            stream.append(next(stream[0]))
-        found = stream.pop()
+        found = next(stream)
         return found["image"].as_tensor(), found["mask"].as_tensor()
 
     return _loop(model, batches, steps)
 
 
-def next_batch(stream: list[Any]) -> Any:
-    found = next(stream[0], None)
-    if found is not None:
-        stream.append(found)
-    return found
+def endless(loader: Iterable[Any]) -> Iterator[Any]:
+    while True:
+        yield from loader
 
 
 def _loop(model: nn.Module, batches: Callable[[int], tuple[torch.Tensor, torch.Tensor]], steps: int) -> float:

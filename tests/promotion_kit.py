@@ -27,7 +27,10 @@ def scores(instrument: str, structure: str, dice: ArrayLike, ratio: ArrayLike = 
     ratios = np.broadcast_to(ratio, values.shape)
     return tuple(
         CaseScore(
-            instrument=instrument, structure=structure, case=f"{instrument}-{i}", patient=f"{instrument}-p{i}",
+            instrument=instrument,
+            structure=structure,
+            case=f"{instrument}-{i}",
+            patient=f"{instrument}-p{i}",
             metrics={"dice": float(value), "radii_ratio": float(ratios[i])},
         )
         for i, value in enumerate(values)
@@ -50,7 +53,8 @@ def evaluation(
     for score in challenger:
         means.setdefault(score.instrument, {}).setdefault(score.structure, []).append(score.metrics["dice"])
     row = MatrixRow(
-        model=checksum, learned=new,
+        model=checksum,
+        learned=new,
         dice={i: {s: float(np.mean(v)) for s, v in structures.items()} for i, structures in means.items()},
     )
     values: dict[str, object] = {
@@ -92,14 +96,25 @@ def write_dataset(folder: Path, instrument: str) -> manifest.Manifest:
     """A sealed dataset of three patients, without images."""
     cases = tuple(
         DatasetCase(
-            id=str(i), patient=f"p{i}", split=split, image=f"images/{i}.jpg", checksum=str(i), masks={},
+            id=str(i),
+            patient=f"p{i}",
+            split=split,
+            image=f"images/{i}.jpg",
+            checksum=str(i),
+            masks={},
             mask_checksums={},
         )
         for i, split in enumerate(Split)
     )
     values = Dataset(
-        task="fundus", instrument=instrument, reader="folder", recipe=FundusRecipe(), quota=(60, 15, 25),
-        declared=False, cases=cases, test_checksum=f"{instrument}00",
+        task="fundus",
+        instrument=instrument,
+        reader="folder",
+        recipe=FundusRecipe(),
+        quota=(60, 15, 25),
+        declared=False,
+        cases=cases,
+        test_checksum=f"{instrument}00",
     )
     with manifest.new_folder(folder, "dataset") as scratch:
         (scratch / DATASET).write_text(values.model_dump_json())

@@ -20,8 +20,15 @@ def real(tmp_path: Path) -> Platform:
     found = platform(tmp_path / "state")
     for name, values in evaluations.items():
         promote.run(
-            write_evaluation(tmp_path / f"e-{name}", values), tmp_path / name, tmp_path / f"out-{name}", RunConfig(),
-            key=name, store=found.models, ledger=found.ledger, run=Recorder(), reporter=Silent(),
+            write_evaluation(tmp_path / f"e-{name}", values),
+            tmp_path / name,
+            tmp_path / f"out-{name}",
+            RunConfig(),
+            key=name,
+            store=found.models,
+            ledger=found.ledger,
+            run=Recorder(),
+            reporter=Silent(),
         )
     weights = champion_weights(found)
     data = bytearray(weights.read_bytes())

@@ -28,8 +28,15 @@ def house(tmp_path: Path) -> Path:
 def run(house: Path, real: Platform) -> Decision:
     with real.tracker.run("promote", key="k1") as tracked:
         return promote.run(
-            house / "e1", house / "one", house / "out", RunConfig(), key="k1", store=real.models, ledger=real.ledger,
-            run=tracked, reporter=Silent(),
+            house / "e1",
+            house / "one",
+            house / "out",
+            RunConfig(),
+            key="k1",
+            store=real.models,
+            ledger=real.ledger,
+            run=tracked,
+            reporter=Silent(),
         )
 
 
@@ -71,8 +78,15 @@ def test_mlflow_that_dies_after_the_gate_has_decided_costs_only_the_time(house: 
 
     with pytest.raises(OutsideServiceError):
         promote.run(
-            house / "e1", house / "one", house / "out", RunConfig(), key="k1", store=Failing(),  # type: ignore[arg-type]
-            ledger=alive.ledger, run=Recorder(), reporter=Silent(),
+            house / "e1",
+            house / "one",
+            house / "out",
+            RunConfig(),
+            key="k1",
+            store=Failing(),  # type: ignore[arg-type]
+            ledger=alive.ledger,
+            run=Recorder(),
+            reporter=Silent(),
         )
     assert [entry.kind for entry in alive.ledger.entries()] == ["decision"]
     assert run(house, alive).outcome is Outcome.PROMOTE
@@ -89,8 +103,15 @@ def test_mlflow_that_dies_after_the_promotion_loses_only_the_log_until_the_comma
 
     with pytest.raises(OutsideServiceError):
         promote.run(
-            house / "e1", house / "one", house / "out", RunConfig(), key="k1", store=real.models, ledger=real.ledger,
-            run=Deaf(), reporter=Silent(),
+            house / "e1",
+            house / "one",
+            house / "out",
+            RunConfig(),
+            key="k1",
+            store=real.models,
+            ledger=real.ledger,
+            run=Deaf(),
+            reporter=Silent(),
         )
     assert (house / "out" / "decision.json").exists()
     assert run(house, real).outcome is Outcome.PROMOTE

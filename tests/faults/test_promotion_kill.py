@@ -48,8 +48,15 @@ class Deadly:
 def promoted(house: Path, wrap: Callable[[Any], Any] = lambda real: real) -> Decision:
     real = platform(house / "state")
     return promote.run(
-        house / "e2", house / "two", house / "out", RunConfig(), key="k2", store=wrap(real.models),
-        ledger=wrap(real.ledger), run=Recorder(), reporter=Silent(),
+        house / "e2",
+        house / "two",
+        house / "out",
+        RunConfig(),
+        key="k2",
+        store=wrap(real.models),
+        ledger=wrap(real.ledger),
+        run=Recorder(),
+        reporter=Silent(),
     )
 
 
@@ -78,8 +85,15 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_evaluation(root / "e2", better(two, one))
     real = platform(root / "state")
     promote.run(
-        root / "e1", root / "one", root / "out1", RunConfig(), key="k1", store=real.models, ledger=real.ledger,
-        run=Recorder(), reporter=Silent(),
+        root / "e1",
+        root / "one",
+        root / "out1",
+        RunConfig(),
+        key="k1",
+        store=real.models,
+        ledger=real.ledger,
+        run=Recorder(),
+        reporter=Silent(),
     )
     return root
 

@@ -91,6 +91,7 @@ def test_a_disk_that_fills_up_says_so_and_the_training_goes_on_once_there_is_roo
             if done == 5:  # no file may grow beyond 4 KiB: as final an answer as that of a full disk
                 resource.setrlimit(resource.RLIMIT_FSIZE, (4096, resource.RLIM_INFINITY))
 
+    torch.set_num_threads(1)
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     try:
         with pytest.raises(OutsideServiceError, match="the disk is full: the checkpoint of step 6") as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,18 +33,15 @@ def paired_interval(
         level: two-sided, in (0, 1).
         seed: of the resampling.
     """
-    from scipy.stats import bootstrap
-
     sample = np.asarray(differences, np.float64)
     estimate = float(sample.mean())
     if len(sample) < 2 or np.ptp(sample) == 0:
         return Interval(estimate, estimate, estimate, level)
-    draw = {"confidence_level": level, "n_resamples": resamples, "rng": np.random.default_rng(seed)}
     with np.errstate(all="ignore"):
-        found = bootstrap((sample,), np.mean, method="BCa", vectorized=True, axis=0, **draw).confidence_interval
-    if not (math.isfinite(found.low) and math.isfinite(found.high)):  # so few values that the jackknife degenerates
-        found = bootstrap((sample,), np.mean, method="percentile", vectorized=True, axis=0, **draw).confidence_interval
-    return Interval(estimate, float(found.low), float(found.high), level)
+        low, high = _bootstrap(sample, "BCa", level, seed, resamples)
+    if not (math.isfinite(low) and math.isfinite(high)):  # so few values that the jackknife degenerates
+        low, high = _bootstrap(sample, "percentile", level, seed, resamples)
+    return Interval(estimate, low, high, level)
 
 
 def power(patients: int, sd: float, margin: float, level: float = 0.90) -> float:
@@ -56,3 +54,21 @@ def power(patients: int, sd: float, margin: float, level: float = 0.90) -> float
     if sd == 0:
         return 1.0
     return float(norm.cdf(margin * math.sqrt(patients) / sd - norm.ppf((1 + level) / 2)))
+
+
+def _bootstrap(
+    sample: NDArray[np.float64], method: Literal["BCa", "percentile"], level: float, seed: int, resamples: int
+) -> tuple[float, float]:
+    from scipy.stats import bootstrap
+
+    found = bootstrap(
+        (sample,),
+        np.mean,
+        method=method,
+        vectorized=True,
+        axis=0,
+        confidence_level=level,
+        n_resamples=resamples,
+        rng=np.random.default_rng(seed),
+    ).confidence_interval
+    return float(found.low), float(found.high)

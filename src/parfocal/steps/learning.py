@@ -67,7 +67,7 @@ class Learner:
             sampler,
             objectives.FAMILY.load("segment")(self.train.loss),
             held_out,
-            self.train,
+            self.train.for_structure(structure),
             checkpoint=self.checkpoints / structure,
             reporter=self.reporter,
             run=self.run,

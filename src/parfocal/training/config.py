@@ -19,6 +19,9 @@ class TrainConfig(Config):
     """How one network is trained."""
 
     steps: int = Field(default=600, ge=1, description="optimiser steps")
+    steps_for: dict[str, int] = Field(
+        default_factory=dict, description="optimiser steps of a structure whose network needs more or fewer"
+    )
     seconds: float | None = Field(
         default=None, gt=0, description="wall-time budget; measured at the start, it replaces `steps`"
     )
@@ -42,6 +45,10 @@ class TrainConfig(Config):
     )
     checkpoint_seconds: float = Field(default=30.0, gt=0, description="seconds between checkpoints")
     seed: int = Field(default=0, ge=0, description="of order, changes and dropout")
+
+    def for_structure(self, structure: str) -> TrainConfig:
+        """The settings of one structure's network."""
+        return self.model_copy(update={"steps": self.steps_for.get(structure, self.steps), "steps_for": {}})
 
 
 def learning_rate(config: TrainConfig, step: int, steps: int) -> float:

@@ -25,8 +25,9 @@ def url(folder: Path) -> str:
 )
 def test_an_entry_cannot_be_changed_or_removed_in_the_database(tmp_path: Path, statement: str) -> None:
     SqlLedger(url(tmp_path)).append("decision", "fundus", "k", {"a": 1})
-    with sqlite3.connect(tmp_path / "deep" / "ledger.db") as connection, pytest.raises(
-        sqlite3.IntegrityError, match="append-only"
+    with (
+        sqlite3.connect(tmp_path / "deep" / "ledger.db") as connection,
+        pytest.raises(sqlite3.IntegrityError, match="append-only"),
     ):
         connection.execute(statement)
 

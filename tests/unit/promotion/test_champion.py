@@ -53,9 +53,7 @@ class Registry:
 
     def go_back(self, to: str | None = None) -> str:
         ignore = lambda *_: None  # noqa: E731
-        started = begin_rollback(
-            self.store, self.ledger, TASK, to=to, by="Ada", reason="worse in clinic", check=ignore
-        )
+        started = begin_rollback(self.store, self.ledger, TASK, to=to, by="Ada", reason="worse in clinic", check=ignore)
         complete(self.ledger, self.store, started)
         return self.store.aliases[CHAMPION]
 

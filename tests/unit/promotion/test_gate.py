@@ -205,9 +205,7 @@ def test_a_new_instrument_without_a_test_case_cannot_be_said() -> None:
 
 def test_scores_that_are_not_paired_are_refused_with_the_case() -> None:
     with pytest.raises(DataContractError, match="A-39"):
-        decide(
-            evaluation(scores("A", "disc", OLD), scores("A", "disc", OLD[:-1]), new="A"), GatePolicy(), best={}
-        )
+        decide(evaluation(scores("A", "disc", OLD), scores("A", "disc", OLD[:-1]), new="A"), GatePolicy(), best={})
     with pytest.raises(DataContractError, match="no score of the challenger"):
         decide(evaluation((), None), GatePolicy(), best={})
 

@@ -38,8 +38,16 @@ class House:
         self, evaluation: Path, bundle: str, out: str, key: str = "", approval: Approval | None = None
     ) -> Decision:
         return promote.run(
-            evaluation, self.root / bundle, self.root / out, RunConfig(), key=key or f"k-{bundle}", store=self.store,
-            ledger=self.ledger, run=self.run, reporter=Silent(), approval=approval,
+            evaluation,
+            self.root / bundle,
+            self.root / out,
+            RunConfig(),
+            key=key or f"k-{bundle}",
+            store=self.store,
+            ledger=self.ledger,
+            run=self.run,
+            reporter=Silent(),
+            approval=approval,
         )
 
     def promote_both(self) -> None:
