@@ -2,14 +2,17 @@
 
     python benchmarks/training_step.py [--steps 12] [--batch 16] [--rounds 3]
 
-All train the same U-Net (6 / 40 / 1.1, dropout 0.3) on the same pictures for the same number of steps, in turn, in one
-process; rounds are interleaved, and the ratio is that of the medians. Ours is `training.engine.fit` as it is,
+All train the same U-Net (6 / 40 / 1.1, dropout 0.3) on the same pictures for the same number of steps, in turn, each in
+a process of its own (ours changes how the C library keeps memory, which would help the others too); rounds are
+interleaved, and the ratio is that of the medians. Ours is `training.engine.fit` as it is,
 augmentation, validation and bookkeeping included. Plain: float32, contiguous, `nn.Dropout`, no augmentation at all.
 """
 
 import argparse
 import logging
 import statistics
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from importlib.util import find_spec
@@ -115,7 +118,7 @@ def monai(arrays: Arrays, steps: int, batch: int) -> float:
     model = stock_network()
     stream = endless(loader)
 
-    def batches(step: int) -> tuple[torch.Tensor, torch.Tensor]:
+    def batches(_: int) -> tuple[torch.Tensor, torch.Tensor]:
         found = next(stream)
         return found["image"].as_tensor(), found["mask"].as_tensor()
 
@@ -139,26 +142,35 @@ def _loop(model: nn.Module, batches: Callable[[int], tuple[torch.Tensor, torch.T
     return time.perf_counter() - started
 
 
+ENTRANTS = {"ours": ours, "plain PyTorch, float32": plain, "MONAI loader and transforms, float32": monai}
+
+
+def measured(name: str, steps: int, batch: int) -> float:
+    """Seconds a step, after two that warm up, in a new process."""
+    command = [sys.executable, __file__, "--steps", str(steps), "--batch", str(batch), "--only", name]
+    return float(subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--steps", type=int, default=12)
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--only", choices=ENTRANTS, help="measure one in this process and print its seconds a step")
     values = parser.parse_args()
-    logging.disable(logging.WARNING)
     cv2.setNumThreads(1)
-    device = hardware.default_device()
-    arrays = pictures(4 * values.batch)
-    rivals: dict[str, Callable[[Arrays, int, int], float]] = {"plain PyTorch, float32": plain}
-    if find_spec("monai"):
-        rivals["MONAI loader and transforms, float32"] = monai
-    entrants = {"ours": ours, **rivals}
-    times: dict[str, list[float]] = {name: [] for name in entrants}
-    for entrant in entrants.values():
-        entrant(arrays, 2, values.batch)
+    if values.only:
+        logging.disable(logging.WARNING)
+        arrays = pictures(4 * values.batch)
+        ENTRANTS[values.only](arrays, 2, values.batch)
+        print(ENTRANTS[values.only](arrays, values.steps, values.batch) / values.steps)
+        return
+    names = [name for name in ENTRANTS if find_spec("monai") or not name.startswith("MONAI")]
+    times: dict[str, list[float]] = {name: [] for name in names}
     for _ in range(values.rounds):
-        for name, entrant in entrants.items():
-            times[name].append(entrant(arrays, values.steps, values.batch) / values.steps)
+        for name in names:
+            times[name].append(measured(name, values.steps, values.batch))
+    device = hardware.default_device()
     print(
         f"{device.type}, {torch.get_num_threads()} threads, {hardware.precision('auto', device)}, batch {values.batch}"
     )

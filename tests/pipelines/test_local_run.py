@@ -15,9 +15,10 @@ from parfocal.steps.config import RunConfig
 
 PATIENTS = 24
 SMALL = {
+    "recipe": {"size": 64},
     "model": {"depth": 3, "width": 8, "increment": 1.5, "dropout": 0.0},
-    "train": {"steps": 12, "batch_size": 4, "validate_every": 6},
-    "retrain": {"train": {"steps": 8, "batch_size": 4, "validate_every": 4}, "exemplars": 4},
+    "train": {"steps": 6, "batch_size": 4, "validate_every": 3},
+    "retrain": {"train": {"steps": 4, "batch_size": 4, "validate_every": 2}, "exemplars": 4},
     "static_augmentation": {"copies": 0},
     "evaluate": {"overlays": 1, "resamples": 200, "latency_images": 2},
 }
