@@ -37,10 +37,10 @@ def evaluate(
     settings, platform = RunConfig.from_json(config), connect()
     with platform.tracker.run("evaluate", key=idempotency_key) as run, kubeflow.sealed(evaluation) as (out,):
         step.run(
-            Path(challenger.path),
+            kubeflow.folder(challenger),
             out,
             settings,
-            champion=Path(champion.path) if champion else None,
+            champion=kubeflow.folder(champion) if champion else None,
             ledger=platform.ledger,
             run=run,
             reporter=JsonLines(),

@@ -19,13 +19,11 @@ def preprocess(
         champion: Bundle whose known patients keep their side of the split. Without it the quota of a first run holds.
         dataset: Sealed folder: images, masks, split, and arrays ready for training.
     """
-    from pathlib import Path
-
     from parfocal.adapters import kubeflow
     from parfocal.core.reporting import JsonLines
     from parfocal.steps import preprocess as step
     from parfocal.steps.config import RunConfig
 
-    known = Path(champion.path) if champion else None
+    known = kubeflow.folder(champion) if champion else None
     with kubeflow.sealed(dataset) as (out,):
-        step.run(Path(experience.path), out, RunConfig.from_json(config), champion=known, reporter=JsonLines())
+        step.run(kubeflow.folder(experience), out, RunConfig.from_json(config), champion=known, reporter=JsonLines())

@@ -40,8 +40,8 @@ def promote(
     settings, platform = RunConfig.from_json(config), connect()
     with platform.tracker.run("promote", key=idempotency_key) as run, kubeflow.sealed(promotion) as (out,):
         decision = step.run(
-            Path(evaluation.path),
-            Path(challenger.path),
+            kubeflow.folder(evaluation),
+            kubeflow.folder(challenger),
             out,
             settings,
             key=idempotency_key,

@@ -23,8 +23,6 @@ def retrain(
         challenger: Sealed model bundle, exported for serving.
         memory: Sealed exemplar memory of all instruments. Patients' images: never registered, never served.
     """
-    from pathlib import Path
-
     from parfocal.adapters import connect, kubeflow
     from parfocal.core.reporting import JsonLines
     from parfocal.steps import retrain as step
@@ -36,8 +34,8 @@ def retrain(
         kubeflow.sealed(challenger, memory) as (out, kept),
     ):
         step.run(
-            Path(dataset.path),
-            Path(champion.path),
+            kubeflow.folder(dataset),
+            kubeflow.folder(champion),
             out,
             kept,
             settings,

@@ -21,8 +21,6 @@ def train(
         bundle: Sealed model bundle, exported for serving.
         memory: Sealed exemplar memory. Patients' images: never registered, never served.
     """
-    from pathlib import Path
-
     from parfocal.adapters import connect, kubeflow
     from parfocal.core.reporting import JsonLines
     from parfocal.steps import train as step
@@ -31,7 +29,7 @@ def train(
     settings, platform = RunConfig.from_json(config), connect()
     with platform.tracker.run("train", key=idempotency_key) as run, kubeflow.sealed(bundle, memory) as (out, kept):
         step.run(
-            [Path(dataset.path)],
+            [kubeflow.folder(dataset)],
             out,
             kept,
             settings,

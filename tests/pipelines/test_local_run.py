@@ -43,7 +43,7 @@ def config(instrument: str) -> str:
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("loop")
+    return tmp_path_factory.mktemp("loop").resolve()
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +63,10 @@ def first(place: Path, world: object) -> LocalRun:
         "experience_uri": str(write_experience(place / "a", "A", 0)),
         "idempotency_key": "first",
     }
-    return kubeflow.run_local(kubeflow.pipeline("initial"), arguments, place / "runs")
+    # As on a cluster, where a pod's own folders are gone when the next pipeline comes.
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("PARFOCAL_SHARED", str(place / "shared"))
+        return kubeflow.run_local(kubeflow.pipeline("initial"), arguments, place / "runs")
 
 
 @pytest.fixture(scope="module")
@@ -84,6 +87,14 @@ def test_a_first_model_is_trained_judged_and_registered(first: LocalRun) -> None
     assert manifest.verify(Path(first.outputs["memory"]), "memory")
     versions = connect().models.versions("fundus")
     assert [version.checksum for version in versions] == [manifest.read(Path(first.outputs["bundle"])).checksum]
+
+
+def test_what_a_bundle_names_by_path_is_on_the_volume_that_later_pods_see(first: LocalRun, place: Path) -> None:
+    made = bundle.read(Path(first.outputs["bundle"]))
+    named = [Path(made.memory_uri), *(Path(ref.uri) for ref in made.datasets)]
+    assert [path for path in named if not path.is_relative_to(place / "shared")] == []
+    assert all(manifest.verify(path) for path in named)
+    assert Path(first.outputs["memory"]).is_relative_to(place / "runs")
 
 
 def test_a_new_instrument_is_learned_beside_the_champion_and_a_small_test_is_no_failure(second: LocalRun) -> None:

@@ -37,6 +37,7 @@ __all__ = [
     "compile_all",
     "component",
     "components",
+    "folder",
     "pipeline",
     "run_local",
     "sealed",
@@ -111,6 +112,14 @@ def compile_all(out: Path | None = None, placement: str = "") -> list[Path]:
     return [Path(line) for line in done.stdout.splitlines()]
 
 
+def folder(artifact: Any) -> Path:
+    """Where an input artifact's files are: on the shared volume, if a step wrote them there, so that what is recorded
+    of them holds in later pods; otherwise where Kubeflow has put them in this pod."""
+    path = Path(artifact.path).absolute()
+    kept = _on_shared(path)
+    return kept if kept is not None and kept.exists() else path
+
+
 @contextmanager
 def sealed(*artifacts: Any) -> Iterator[tuple[Path, ...]]:
     """Where a step is to write the folders that become these output artifacts.
@@ -120,9 +129,8 @@ def sealed(*artifacts: Any) -> Iterator[tuple[Path, ...]]:
     in every later pod, and the artifact gets a copy. Kind, checksum and version are added to the artifact's metadata.
     What an earlier attempt of this very task has left is removed first.
     """
-    shared = os.environ.get(SHARED)
     finals = [Path(artifact.path).absolute() for artifact in artifacts]
-    places = [Path(shared, "artifacts", *final.parts[1:]) if shared else final for final in finals]
+    places = [_on_shared(final) or final for final in finals]
     for leftover in {*finals, *places}:
         shutil.rmtree(leftover, ignore_errors=True)
     yield tuple(places)
@@ -152,6 +160,11 @@ def show_decision(decision: Decision, folder: Path, metrics: Any, summary: Any) 
     metrics.metadata["outcome"] = decision.outcome.value
     shutil.copyfile(folder / "summary.md", summary.path)
     return decision.outcome.value
+
+
+def _on_shared(path: Path) -> Path | None:
+    shared = os.environ.get(SHARED)
+    return Path(shared, "artifacts", *path.parts[1:]) if shared else None
 
 
 def _log(metrics: Any, values: Mapping[str, float]) -> None:

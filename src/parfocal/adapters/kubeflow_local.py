@@ -82,7 +82,9 @@ def _execute(spec: Compiled, values: Mapping[str, str], root: Path, log: StepLog
         run: Any = components.load_component_from_text(spec.without_retries())
         try:
             outputs = run(**values).outputs
-        except RuntimeError:
+        except RuntimeError as error:
+            if not log.step:
+                raise ParfocalError(f"kfp.local failed: {error}", where=file) from None
             raise log.error(file) from None
     return {name: value.path if isinstance(value, dsl.Artifact) else str(value) for name, value in outputs.items()}
 

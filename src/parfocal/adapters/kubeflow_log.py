@@ -76,7 +76,8 @@ class StepLog(io.TextIOBase):
         if set(values) == {"note"}:
             self._reporter.note(values["note"])
         elif {"stage", "step"} < set(values):
-            self._reporter.epoch(values.pop("stage"), values.pop("step"), values)
+            stage, step = values.pop("stage"), values.pop("step")
+            self._reporter.epoch(stage, step, {name: v for name, v in values.items() if isinstance(v, int | float)})
 
 
 def _raised(lines: list[str]) -> tuple[type[ParfocalError], str, dict[str, str]] | None:

@@ -1,4 +1,4 @@
-"""The constant mask: a rival that never looks at the image. What it scores is what the framing alone gives away."""
+"""The constant mask: the rival that sees no image. What it scores is what the framing alone gives away."""
 
 from __future__ import annotations
 
@@ -8,39 +8,50 @@ import numpy as np
 from numpy.typing import NDArray
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False)
 class ConstantMask:
-    """The mean training mask and where to cut it.
+    """The mean training mask, cut where it scores best on the masks it was made of.
 
     Attributes:
-        mean: float32 [S, S] in [0, 1], in the frame that the structure's network sees.
-        threshold: the cut in (0, 1] with the best mean Dice on the training masks.
+        mask: uint8 {0, 1} [S, S], in the frame that the structure's network sees.
+        threshold: the cut, in (0, 1]: a pixel is inside when this part of the training masks has it.
+        dice: mean Dice over the training masks.
     """
 
-    mean: NDArray[np.float32]
+    mask: NDArray[np.uint8]
     threshold: float
+    dice: float
 
     @classmethod
-    def fit(cls, masks: NDArray[np.uint8], cuts: int = 40) -> ConstantMask:
-        """From training masks, uint8 {0, 1} [N, S, S] with N > 0."""
-        mean = masks.mean(0, dtype=np.float64)
-        levels = np.linspace(0, float(mean.max()), cuts + 1)[1:] if mean.max() > 0 else np.array([1.0])
-        sizes = masks.sum((1, 2), dtype=np.int64)
-        best, threshold = -1.0, 1.0
-        for level in levels:
-            cut = mean >= level
-            both = masks[:, cut].sum(1, dtype=np.int64)
-            score = float(np.mean(2 * both / np.maximum(sizes + int(cut.sum()), 1)))
-            if score > best:
-                best, threshold = score, float(level)
-        return cls(mean.astype(np.float32), threshold)
+    def fit(cls, masks: NDArray[np.uint8]) -> ConstantMask:
+        """Try every cut there is.
 
-    @property
-    def mask(self) -> NDArray[np.float32]:
-        """1 inside and 0 outside, float32 [S, S]."""
-        return (self.mean >= np.float32(self.threshold)).astype(np.float32)
+        Args:
+            masks: uint8 {0, 1} [N, S, S], training cases alone.
+
+        Raises:
+            ValueError: no masks.
+        """
+        if not len(masks):
+            raise ValueError("a constant mask of no masks")
+        votes = masks.sum(axis=0, dtype=np.int64)
+        number = len(masks)
+        inside = np.stack([_at_least(votes[mask > 0], number) for mask in masks])  # [N, cuts]: its pixels that are kept
+        totals = masks.sum(axis=(1, 2), dtype=np.int64)[:, None] + _at_least(votes.ravel(), number)
+        scores = np.where(totals > 0, 2 * inside / np.maximum(totals, 1), 1.0).mean(axis=0)
+        best = int(np.argmax(scores))
+        return cls((votes > best).astype(np.uint8), (best + 1) / number, float(scores[best]))
 
 
-def skill(dice: float, constant: float) -> float:
-    """What a model adds over the constant mask: (dice - constant) / (1 - constant); 1 is perfect, 0 adds nothing."""
-    return (dice - constant) / (1 - constant) if constant < 1 else 0.0
+def skill(dice: float, constant: float) -> float | None:
+    """What a model adds over the constant mask: (dice - constant) / (1 - constant), 1 perfect, 0 nothing, or negative.
+
+    None where the constant mask is perfect and nothing can be added.
+    """
+    return (dice - constant) / (1 - constant) if constant < 1 else None
+
+
+def _at_least(votes: NDArray[np.int64], number: int) -> NDArray[np.int64]:
+    """How many pixels have at least 1, 2, ... `number` votes, int64 [number]."""
+    counted = np.bincount(votes, minlength=number + 1)
+    return np.cumsum(counted[::-1])[::-1][1:].astype(np.int64)

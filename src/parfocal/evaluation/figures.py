@@ -1,136 +1,163 @@
-"""Plots and overlays of the report, as inline SVG and JPEG."""
+"""Plots of the report, as SVG that takes its ink from the page and so is readable on a light and on a dark one."""
 
 from __future__ import annotations
 
-import base64
 import io
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from parfocal.core.scores import Evaluation
-from parfocal.evaluation.forgetting import matrix
-from parfocal.evaluation.tables import cell_names, of_cell
+from parfocal.evaluation.forgetting import Matrix
+from parfocal.evaluation.tables import MODELS, CellTable, cell_names, of_cell
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-COLOUR = {"challenger": "#2a78d6", "champion": "#d97706", "constant": "#8a8f98", "truth": "#17a34a"}
-_SIDE = 260
-"""Side of an overlay in pixels."""
+COLOUR = {"challenger": "#2f7fd1", "champion": "#d97a1c", "constant": "#8a8f98", "truth": "#2fbf71"}
+"""Told apart by the colour-blind (blue, orange, grey, green beside them) and visible on white and on black."""
+LABEL = {"challenger": "challenger", "champion": "champion", "constant": "constant mask", "truth": "truth"}
+
+_INK, _LINE = "#0a0b0c", "#0d0e0f"
+"""Stand-ins in the figure for what the page decides: text and axes, and grid lines."""
+_LOSS, _RED = 0.02, "#d64545"
+_STYLE: dict[Any, Any] = {
+    "svg.fonttype": "none",
+    "font.family": "sans-serif",
+    "font.size": 8.5,
+    "axes.titlesize": 9.5,
+    "axes.titleweight": "bold",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": _LINE,
+    "grid.linewidth": 0.6,
+    **dict.fromkeys(
+        ("text.color", "axes.edgecolor", "axes.labelcolor", "axes.titlecolor", "xtick.color", "ytick.color"), _INK
+    ),
+}
 
 
 def paired(evaluation: Evaluation) -> str:
-    """Dice of every case with champion and challenger, a panel a cell; points above the diagonal got better."""
+    """Dice of every case under the champion (without one: the constant mask) and the challenger, a line a case.
+
+    A panel a cell; cases that lose more than 0.02 have red lines, the means a strong one.
+    """
     cells = cell_names(evaluation)
-    figure, axes = _panels(len(cells), sharey=True)
-    for axis, (instrument, structure) in zip(axes, cells, strict=False):
-        scores = {
-            model: {s.case: s.metrics["dice"] for s in of_cell(evaluation.scores[model], instrument, structure)}
-            for model in evaluation.scores
-        }
-        rival = "champion" if scores.get("champion") else "constant"
-        shared = sorted(scores["challenger"].keys() & scores[rival].keys())
-        axis.plot([0, 1], [0, 1], color="#8a8f98", linewidth=0.8)
-        axis.scatter(
-            [scores[rival][case] for case in shared],
-            [scores["challenger"][case] for case in shared],
-            s=14,
-            color=COLOUR["challenger"],
-            alpha=0.7,
-            linewidths=0,
-        )
-        axis.set(title=f"{instrument}, {structure}", xlabel=f"Dice, {rival}", xlim=(0, 1), ylim=(0, 1), aspect="equal")
-    axes[0].set_ylabel("Dice, challenger")
-    return _svg(figure)
+    figure, axes = _panels(len(cells), width=2.2, height=2.9)
+    for axis, cell in zip(axes, cells, strict=True):
+        found = {m: {s.case: s.metrics["dice"] for s in of_cell(evaluation.scores.get(m, ()), *cell)} for m in MODELS}
+        rival = "champion" if found["champion"] else "constant"
+        shared = sorted(found["challenger"].keys() & found[rival].keys())
+        before = np.array([found[rival][case] for case in shared])
+        after = np.array([found["challenger"][case] for case in shared])
+        lost = after < before - _LOSS
+        ends = np.stack([before, after])
+        axis.plot([0, 1], ends[:, ~lost], color=COLOUR["challenger"], alpha=0.35, linewidth=0.9)
+        axis.plot([0, 1], ends[:, lost], color=_RED, linewidth=1.3)
+        for x, values, model in ((0, before, rival), (1, after, "challenger")):
+            axis.scatter(np.full(len(values), x), values, s=11, color=COLOUR[model], linewidths=0, zorder=3)
+        axis.plot([0, 1], ends.mean(axis=1), color=_INK, linewidth=2, marker="D", markersize=5, zorder=4)
+        axis.set_xticks([0, 1], [LABEL[rival], "challenger"])
+        axis.set(title=_title(*cell), xlim=(-0.3, 1.3), ylim=_limits(ends))
+    return _svg(figure, "paired")
 
 
 def distributions(evaluation: Evaluation) -> str:
-    """Dice of every case by model, a panel a cell."""
+    """Dice of every case by model: box (quartiles and median), whiskers to 1.5 times its height, and the cases."""
     cells = cell_names(evaluation)
-    figure, axes = _panels(len(cells), sharey=True)
-    for axis, (instrument, structure) in zip(axes, cells, strict=False):
-        models = [m for m in COLOUR if of_cell(evaluation.scores.get(m, ()), instrument, structure)]
-        values = [
-            [s.metrics["dice"] for s in of_cell(evaluation.scores[model], instrument, structure)] for model in models
-        ]
-        boxes = axis.boxplot(values, widths=0.55, patch_artist=True, showmeans=True, flierprops={"markersize": 3})
-        for patch, model in zip(boxes["boxes"], models, strict=True):
-            patch.set(facecolor=COLOUR[model], alpha=0.55)
-        axis.set(title=f"{instrument}, {structure}", ylim=(0, 1.02))
-        axis.set_xticks(range(1, len(models) + 1), models, rotation=20)
-    axes[0].set_ylabel("Dice")
-    return _svg(figure)
+    figure, axes = _panels(len(cells), width=2.5, height=2.7)
+    for axis, cell in zip(axes, cells, strict=True):
+        found = {m: np.array([s.metrics["dice"] for s in of_cell(evaluation.scores.get(m, ()), *cell)]) for m in MODELS}
+        found = {model: values for model, values in found.items() if len(values)}
+        places = range(len(found))
+        boxes = axis.boxplot(list(found.values()), positions=places, widths=0.5, patch_artist=True, showfliers=False)
+        for line in (line for part in ("whiskers", "caps", "medians") for line in boxes[part]):
+            line.set(color=_INK, linewidth=1)
+        for place, box, (model, values) in zip(places, boxes["boxes"], found.items(), strict=True):
+            box.set(facecolor=COLOUR[model], alpha=0.35, linewidth=0)
+            spread = 0.3 * (np.arange(len(values)) * 0.618034 % 1 - 0.5)  # golden ratio: even without drawing lots
+            axis.scatter(place + spread, values, s=9, color=COLOUR[model], linewidths=0, zorder=3)
+        axis.set_xticks(places, [LABEL[model].replace(" ", "\n") for model in found])
+        axis.set(title=_title(*cell), ylim=_limits(*found.values()))
+    return _svg(figure, "distributions")
 
 
-def r_matrix(evaluation: Evaluation, structure: str) -> str:
-    """R as a heat map: a row a step, a column an instrument; empty where nobody measured."""
-    names, values = matrix(evaluation.matrix, structure)
-    figure, (axis,) = _panels(1, width=1.4 + 0.9 * len(names), height=1.0 + 0.55 * len(values))
-    axis.imshow(np.ma.masked_invalid(values), vmin=0, vmax=1, cmap="viridis", aspect="auto")
-    axis.set_xticks(range(len(names)), names)
-    axis.set_yticks(range(len(values)), [f"after {row.learned}" for row in evaluation.matrix])
-    for (row, column), value in np.ndenumerate(values):
-        text = "" if np.isnan(value) else f"{value:.3f}"
-        axis.text(column, row, text, ha="center", va="center", color="white" if value < 0.6 else "black")
-    axis.set_title(f"R, {structure}")
-    return _svg(figure)
+def gains(cells: Sequence[CellTable]) -> str:
+    """Paired change of Dice with its interval, a line a cell; empty where there is no champion to be paired with."""
+    shown = [(cell, cell.gain) for cell in cells if cell.gain is not None]
+    if not shown:
+        return ""
+    figure, (axis,) = _panels(1, width=6.5, height=0.75 + 0.34 * len(shown))
+    for place, (_, gain) in enumerate(shown):
+        axis.plot([gain.low, gain.high], [place, place], color=COLOUR["challenger"], linewidth=3, solid_capstyle="butt")
+        axis.plot(gain.estimate, place, "D", color=_INK, markersize=5)
+    axis.axvline(0, color=_INK, linewidth=1)
+    axis.set_yticks(range(len(shown)), [_title(cell.instrument, cell.structure) for cell, _ in shown])
+    axis.set(ylim=(len(shown) - 0.5, -0.5), xlabel="Dice of challenger less Dice of champion", ylabel="")
+    return _svg(figure, "gains")
 
 
-def overlay(image: NDArray[np.uint8], contours: Mapping[str, NDArray[np.bool_]]) -> str:
-    """A crop of a BGR photograph round all contours, as a data URI; keys of `contours` are keys of `COLOUR`."""
-    union = np.logical_or.reduce(list(contours.values()))
-    top, left, side = _window(union)
-    crop = np.zeros((side, side, 3), np.uint8)
-    rows, columns = min(side, image.shape[0] - top), min(side, image.shape[1] - left)
-    crop[:rows, :columns] = image[top : top + rows, left : left + columns]
-    picture = cv2.resize(crop, (_SIDE, _SIDE), interpolation=cv2.INTER_AREA if side > _SIDE else cv2.INTER_LINEAR)
-    for name, mask in contours.items():
-        inner = np.zeros((side, side), np.uint8)
-        inner[:rows, :columns] = mask[top : top + rows, left : left + columns]
-        large = cv2.resize(inner, (_SIDE, _SIDE), interpolation=cv2.INTER_NEAREST)
-        lines, _ = cv2.findContours(large, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
-        red, green, blue = (int(COLOUR[name][i : i + 2], 16) for i in (1, 3, 5))
-        cv2.drawContours(picture, lines, -1, (blue, green, red), 2, cv2.LINE_AA)
-    data = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, 82])[1].tobytes()
-    return "data:image/jpeg;base64," + base64.b64encode(data).decode()
+def heat_map(r: Matrix) -> str:
+    """R of one structure: a row a step, a column an instrument; a frame round each instrument's own step."""
+    steps, columns = r.values.shape
+    figure, (axis,) = _panels(1, width=1.8 + 0.95 * columns, height=0.7 + 0.45 * steps)
+    edges = np.arange(columns + 1) - 0.5, np.arange(steps + 1) - 0.5
+    axis.pcolormesh(*edges, np.ma.masked_invalid(r.values), vmin=0, vmax=1, cmap="cividis")
+    axis.invert_yaxis()
+    axis.grid(visible=False)
+    axis.spines[:].set_visible(False)
+    axis.tick_params(length=0)
+    axis.xaxis.tick_top()
+    axis.set_xticks(range(columns), r.instruments)
+    axis.set_yticks(range(steps), [f"{step + 1}. {name}" for step, name in enumerate(r.learned)])
+    axis.set(ylabel="")
+    for (row, column), value in np.ndenumerate(r.values):
+        blank = bool(np.isnan(value))
+        ink = _INK if blank else "#ffffff" if value < 0.6 else "#111111"
+        weight = "bold" if r.first[column] == row else "normal"
+        axis.text(column, row, "–" if blank else f"{value:.3f}", ha="center", va="center", color=ink, fontweight=weight)
+    return _svg(figure, "matrix-" + "-".join(r.instruments))
 
 
-def _window(union: NDArray[np.bool_]) -> tuple[int, int, int]:
-    """Top, left and side of a square with some room round a mask; the whole image for an empty one."""
-    height, width = union.shape
-    if not union.any():
-        return 0, 0, max(height, width)
-    left, top, columns, rows = cv2.boundingRect(union.astype(np.uint8))
-    side = min(round(max(rows, columns) * 1.8) + 4, max(height, width))
-    centre_row, centre_column = top + rows // 2, left + columns // 2
-    return (
-        int(np.clip(centre_row - side // 2, 0, max(height - side, 0))),
-        int(np.clip(centre_column - side // 2, 0, max(width - side, 0))),
-        side,
-    )
-
-
-def _panels(
-    count: int, *, width: float | None = None, height: float = 2.9, sharey: bool = False
-) -> tuple[Figure, Sequence[Any]]:
+def _panels(count: int, *, width: float, height: float, across: int = 4) -> tuple[Figure, Sequence[Axes]]:
+    """A figure of `count` panels of that size in inches, `across` a row."""
+    import matplotlib
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(width or 2.7 * max(count, 1) + 0.5, height), layout="constrained")
-    axes = figure.subplots(1, max(count, 1), sharey=sharey, squeeze=False)[0]
-    for axis in axes:
-        axis.tick_params(labelsize=8)
-        axis.title.set_fontsize(9)
-        axis.xaxis.label.set_fontsize(8)
-        axis.yaxis.label.set_fontsize(8)
-    return figure, axes
+    columns = min(count, across)
+    rows = -(-count // across)
+    with matplotlib.rc_context(_STYLE):
+        figure = Figure(figsize=(width * columns + 0.4, height * rows), layout="constrained")
+        axes = list(figure.subplots(rows, columns, squeeze=False).ravel())
+    for spare in axes[count:]:
+        spare.set_visible(False)
+    for first in axes[::columns]:
+        first.set_ylabel("Dice")
+    return figure, axes[:count]
 
 
-def _svg(figure: Figure) -> str:
-    """The figure as an SVG element on a white ground, readable on a dark page too."""
+def _limits(*values: Any) -> tuple[float, float]:
+    """From a round number under the lowest value to a little over 1."""
+    lowest = float(np.min(np.concatenate([np.ravel(part) for part in values])))
+    return (np.floor(lowest * 5) / 5 if lowest > 0 else -0.03), 1.02
+
+
+def _title(instrument: str, structure: str) -> str:
+    return f"{instrument}, {structure}"
+
+
+def _svg(figure: Figure, salt: str) -> str:
+    """The figure as an <svg> element: same bytes for the same figure, ids that no other figure of the page has."""
+    import matplotlib
+
     text = io.StringIO()
-    figure.savefig(text, format="svg", metadata={"Date": None, "Creator": None})
-    return text.getvalue()[text.getvalue().index("<svg") :]
+    with matplotlib.rc_context({**_STYLE, "svg.hashsalt": salt}):
+        figure.savefig(text, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+    svg = text.getvalue()[text.getvalue().index("<svg") :]
+    svg = re.sub(r' id="[a-zA-Z0-9.]+_[0-9]+"', "", svg)
+    return svg.replace(_INK, "currentColor").replace(_LINE, "var(--line)")

@@ -1,12 +1,15 @@
-"""What learning one instrument did to another, from the whole matrix R.
+"""What learning one instrument did to the score on another, derived from the whole matrix R.
 
-R[i, j] is the score on instrument j after step i. "Backward transfer" has four definitions that cannot be compared;
-each is here under the name of its source.
+R[i, j] is the score on instrument j after step i. "Backward transfer" has four definitions in use that cannot be
+compared: one looks at the last step alone, one at every step, one at the best ever had and with its sign turned, one
+is no difference at all. All are here, each under its source, with what was learned (plasticity) beside them: a model
+that learned nothing forgets nothing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,45 +17,118 @@ from numpy.typing import NDArray
 from parfocal.core.scores import MatrixRow
 
 
-def matrix(rows: Sequence[MatrixRow], structure: str) -> tuple[tuple[str, ...], NDArray[np.float64]]:
-    """Instruments in the order learned and R, float64 [steps, instruments]; nan where nobody measured.
+@dataclass(frozen=True, slots=True, eq=False)
+class Matrix:
+    """R of one structure.
 
-    A step that learned more of a known instrument has a row but adds no column.
+    Attributes:
+        instruments: the columns, in the order in which they were learned.
+        learned: by row, the instrument learned in that step; one may be learned more than once.
+        first: by column, the row in which the instrument was first learned.
+        values: float64 [steps, instruments], mean Dice; nan where nobody measured.
     """
-    order = tuple(dict.fromkeys(row.learned for row in rows))
-    seen = tuple(dict.fromkeys(name for row in rows for name in row.dice if name not in order))
-    names = (*order, *seen)
+
+    instruments: tuple[str, ...]
+    learned: tuple[str, ...]
+    first: tuple[int, ...]
+    values: NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Transfer:
+    """One number drawn from R.
+
+    Attributes:
+        value: None where R does not say.
+        difference: of two scores; otherwise it is a score itself.
+    """
+
+    name: str
+    source: str
+    meaning: str
+    value: float | None
+    difference: bool = False
+
+
+def matrix(rows: Sequence[MatrixRow], structure: str) -> Matrix:
+    """R of a structure, rows in the order in which they were learned.
+
+    An instrument that no row names as learned was part of the first model's data beside the one it names, so the first
+    row that has a score on it counts as its own.
+    """
+    first = {row.learned: i for i, row in reversed(list(enumerate(rows)))}
+    for i, row in enumerate(rows):
+        for name in row.dice:
+            first.setdefault(name, i)
+    scored = {name for row in rows for name, scores in row.dice.items() if structure in scores}
+    names = sorted(scored, key=lambda name: (first[name], name == rows[first[name]].learned, name))
     values = [[row.dice.get(name, {}).get(structure, np.nan) for name in names] for row in rows]
-    return names, np.array(values, np.float64).reshape(len(rows), len(names))
+    return Matrix(
+        tuple(names),
+        tuple(row.learned for row in rows),
+        tuple(first[name] for name in names),
+        np.array(values, np.float64).reshape(len(rows), len(names)),
+    )
 
 
-def transfer(r: NDArray[np.float64]) -> dict[str, float]:
-    """Stability and plasticity of a square R [T, T], instrument j learned at step j; nan where it cannot be said.
+def transfers(r: Matrix) -> tuple[Transfer, ...]:
+    """The four backward transfers, forward transfer and plasticity of a structure."""
+    own = {j: r.values[i, j] for j, i in enumerate(r.first)}
+    later = [(i, j) for j, start in enumerate(r.first) for i in range(start + 1, len(r.values)) if _other(r, i, j)]
+    last = [(i, j) for i, j in later if i == len(r.values) - 1]
+    return (
+        Transfer(
+            "BWT, last step",
+            "Lopez-Paz and Ranzato, Gradient episodic memory, 2017",
+            "score now less score when learned, mean over the instruments learned before; below 0 is loss",
+            _mean(r.values[i, j] - own[j] for i, j in last),
+            difference=True,
+        ),
+        Transfer(
+            "BWT, all steps",
+            "Díaz-Rodríguez and others, Don't forget, there is more than forgetting, 2018",
+            "the same difference, mean over every later step and not only the last; below 0 is loss",
+            _mean(r.values[i, j] - own[j] for i, j in later),
+            difference=True,
+        ),
+        Transfer(
+            "forgetting",
+            "Chaudhry and others, Riemannian walk, 2018",
+            "best score since it was learned less score now, mean over the instruments learned before; ABOVE 0 is loss",
+            _mean(_best(r.values[r.first[j] : i, j]) - r.values[i, j] for i, j in last),
+            difference=True,
+        ),
+        Transfer(
+            "BWT, level",
+            "She and others, OpenLORIS-Object, 2020",
+            "mean score on earlier instruments over every later step; a level in [0, 1], no difference",
+            _mean(r.values[i, j] for i, j in later),
+        ),
+        Transfer(
+            "forward transfer",
+            "Lopez-Paz and Ranzato 2017, with a baseline of 0",
+            "score on an instrument in the step before it was learned; an untrained network scores about 0",
+            _mean(r.values[start - 1, j] for j, start in enumerate(r.first) if start > 0),
+        ),
+        Transfer(
+            "plasticity",
+            "the diagonal of R",
+            "score on an instrument in the step in which it was learned",
+            _mean(own.values()),
+        ),
+    )
 
-    Returns:
-        ``bwt_gem``: mean over j < T of R[T, j] - R[j, j] (Lopez-Paz and Ranzato 2017).
-        ``bwt_all_steps``: the same averaged over every later step i > j (Diaz-Rodriguez and others 2018).
-        ``forgetting``: mean over j < T of max over i < T of R[i, j], minus R[T, j] (Chaudhry and others 2018).
-        ``bwt_relative``: mean over j < T of R[T, j] / R[j, j] - 1 (as Lifelong nnU-Net relates scores, 2022).
-        ``forward``: mean over j > 1 of R[j - 1, j], the score before an instrument was learned; no baseline is
-            taken off, since an untrained network scores about 0.
-        ``plasticity``: mean of the diagonal, what was learned when it was learned.
-    """
-    steps = len(r)
-    if r.shape != (steps, steps) or not steps:
-        raise ValueError(f"transfer needs a square matrix, not {r.shape}")
-    last, diagonal = r[-1], np.diag(r)
-    past = range(steps - 1)
-    return {
-        "bwt_gem": _mean([last[j] - diagonal[j] for j in past]),
-        "bwt_all_steps": _mean([r[i, j] - r[j, j] for i in range(1, steps) for j in range(i)]),
-        "forgetting": _mean([np.nanmax(r[:-1, j]) - last[j] for j in past if not np.isnan(r[:-1, j]).all()]),
-        "bwt_relative": _mean([last[j] / diagonal[j] - 1 for j in past if diagonal[j] > 0]),
-        "forward": _mean([r[j - 1, j] for j in range(1, steps)]),
-        "plasticity": _mean(list(diagonal)),
-    }
+
+def _other(r: Matrix, row: int, column: int) -> bool:
+    """Whether the step taught something else than the column's instrument."""
+    return r.learned[row] != r.instruments[column]
 
 
-def _mean(values: Sequence[float]) -> float:
+def _best(scores: NDArray[np.float64]) -> float:
+    known = scores[~np.isnan(scores)]
+    return float(known.max()) if len(known) else float("nan")
+
+
+def _mean(values: Iterable[float]) -> float | None:
     known = [float(value) for value in values if not np.isnan(value)]
-    return float(np.mean(known)) if known else float("nan")
+    return float(np.mean(known)) if known else None

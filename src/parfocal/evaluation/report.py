@@ -1,109 +1,157 @@
-"""The report of an evaluation: one HTML file that needs nothing else, and a few lines of Markdown."""
+"""The report of an evaluation: one HTML file that needs nothing else, and a few lines of Markdown.
+
+It says what was measured and not what follows from it: that is the gate's.
+"""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from parfocal.core.scores import Evaluation
 from parfocal.evaluation import figures
-from parfocal.evaluation.forgetting import matrix, transfer
+from parfocal.evaluation.forgetting import matrix, transfers
+from parfocal.evaluation.overlays import Picture
+from parfocal.evaluation.statistics import patients_needed, power
 from parfocal.evaluation.tables import CellTable, tables
 
-TRANSFER = {
-    "bwt_gem": "backward transfer, last step against the diagonal (Lopez-Paz and Ranzato 2017)",
-    "bwt_all_steps": "backward transfer, all later steps (Díaz-Rodríguez and others 2018)",
-    "forgetting": "forgetting, best earlier score minus the last (Chaudhry and others 2018)",
-    "bwt_relative": "backward transfer relative to the diagonal (as Lifelong nnU-Net, 2022)",
-    "forward": "forward transfer: score before an instrument was learned",
-    "plasticity": "plasticity: mean of the diagonal",
-}
+DETAILS = (
+    ("iou", "IoU", 3),
+    ("hausdorff", "Hausdorff distance, pixels", 1),
+    ("hd95", "HD95, pixels", 1),
+    ("hausdorff_mm", "Hausdorff distance, millimetres", 3),
+    ("hd95_mm", "HD95, millimetres", 3),
+    ("cdr_error", "Error of the cup-to-disc ratio", 3),
+    ("vertical_cdr_error", "Error of the vertical cup-to-disc ratio", 3),
+)
+"""Measures with a table of their own: name, title, digits."""
+MARGIN = 0.02
+"""Dice; what a test of this size could see is told for a loss of this much, the gate's default margin."""
 
 
-@dataclass(frozen=True)
-class Picture:
-    """One overlay. `uri` is a data URI; `kind` is ``best`` or ``worst``."""
+def render(
+    evaluation: Evaluation,
+    cells: Sequence[CellTable] | None = None,
+    pictures: Sequence[Picture] = (),
+    remarks: Sequence[str] = (),
+) -> str:
+    """The report as one HTML document without outside references.
 
-    instrument: str
-    structure: str
-    kind: str
-    case: str
-    dice: float
-    rival_dice: float | None
-    uri: str
+    Args:
+        evaluation: what was measured.
+        cells: its tables, made with other settings than the defaults.
+        pictures: best and worst cases, in the order in which they are shown.
+        remarks: sentences about the data that a reader should know.
+    """
+    from jinja2 import Environment, PackageLoader, StrictUndefined
 
-
-def render(evaluation: Evaluation, pictures: Sequence[Picture], *, resamples: int = 4000) -> str:
-    """The report as one HTML document without outside references."""
-    from jinja2 import Environment, PackageLoader
-
+    cells = tables(evaluation) if cells is None else cells
     environment = Environment(
-        loader=PackageLoader("parfocal.evaluation"), autoescape=True, trim_blocks=True, lstrip_blocks=True
+        loader=PackageLoader("parfocal.evaluation"),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=StrictUndefined,
     )
-    environment.filters |= {"number": number, "signed": signed}
-    structures = tuple(dict.fromkeys(score.structure for score in evaluation.scores["challenger"]))
+    environment.filters |= {"number": number, "signed": signed, "percent": "{:.0%}".format}
+    matrices = {name: matrix(evaluation.matrix, name) for name in dict.fromkeys(cell.structure for cell in cells)}
     return environment.get_template("report.html.j2").render(
         evaluation=evaluation,
-        cells=tables(evaluation, resamples=resamples),
+        cells=cells,
+        details=[detail for detail in DETAILS if any(detail[0] in row.measures for cell in cells for row in cell.rows)],
+        sentences=[sentence(cell) for cell in cells],
         pictures=pictures,
-        colours=figures.COLOUR,
+        remarks=remarks,
+        colour=figures.COLOUR,
+        label=figures.LABEL,
+        level=next((cell.gain.level for cell in cells if cell.gain), 0.90),
+        margin=MARGIN,
+        sight=[_sight(cell) for cell in cells],
+        gains=figures.gains(cells),
         paired=figures.paired(evaluation),
         distributions=figures.distributions(evaluation),
-        matrices=[figures.r_matrix(evaluation, structure) for structure in structures],
-        transfer={structure: _transfer(evaluation, structure) for structure in structures},
-        names=TRANSFER,
+        matrices=[(name, figures.heat_map(r), transfers(r)) for name, r in matrices.items()],
     )
 
 
-def markdown(evaluation: Evaluation, *, resamples: int = 4000) -> str:
-    """The table of the report as Markdown: the Kubeflow summary, and what the command line prints."""
-    rival = "champion" if evaluation.champion else "none"
+def markdown(evaluation: Evaluation, cells: Sequence[CellTable] | None = None) -> str:
+    """A summary: the Kubeflow page, and what the command line prints."""
+    cells = tables(evaluation) if cells is None else cells
+    level = next((cell.gain.level for cell in cells if cell.gain), 0.90)
+    rival = f"champion `{evaluation.champion[:12]}`" if evaluation.champion else "no champion yet"
+    heading = ["cell", "cases", "Dice", "worst", "champion", "constant mask", "skill", f"change, {level:.0%} interval"]
+    used = ", ".join(
+        f"{name} {test.cases} cases, used in {test.uses} decision{'' if test.uses == 1 else 's'} before"
+        for name, test in evaluation.tests.items()
+    )
+    speed = ", ".join(f"{name} {ms:.1f} ms" for name, ms in evaluation.latency_ms.items())
     lines = [
-        f"**{evaluation.task}**, learned last: {evaluation.new_instrument}; champion: {rival}; "
-        f"runtime {evaluation.runtime}. Dice on frozen test cases, in source pixels, as served.",
+        f"# Evaluation: {evaluation.task}, after {evaluation.new_instrument}",
         "",
-        "| instrument | structure | cases | challenger | worst | champion | constant mask | skill | gain (90 % interval) |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+        f"Challenger `{evaluation.challenger[:12]}`, {rival}. Dice on frozen test cases in source pixels, as answered "
+        f"by the exported networks ({evaluation.runtime}). Numbers about a program; no diagnosis.",
+        "",
+        f"| {' | '.join(heading)} |",
+        "| --- " * len(heading) + "|",
+        *(f"| {' | '.join(_line(cell))} |" for cell in cells),
+        "",
+        f"Frozen tests: {used}.",
+        "",
+        f"One image takes (median): {speed}.",
     ]
-    return "\n".join(lines + [_line(cell) for cell in tables(evaluation, resamples=resamples)]) + "\n"
+    return "\n".join(lines) + "\n"
+
+
+def sentence(cell: CellTable) -> str:
+    """A cell in words, for a person who reads no tables."""
+    rows = {row.model: row for row in cell.rows}
+    own = rows["challenger"]
+    cases = f"{own.cases} case{'' if own.cases == 1 else 's'}"
+    people = f"{cell.patients} patient{'' if cell.patients == 1 else 's'}"
+    said = f"{cell.instrument}, {cell.structure}: mean Dice {own.dice:.3f} on {cases} of {people}"
+    if "champion" in rows:
+        said += f"; the champion has {rows['champion'].dice:.3f}"
+    if cell.gain is not None:
+        gain = cell.gain
+        said += f", a paired change of {gain.estimate:+.3f} ({gain.level:.0%} interval {_range(gain.low, gain.high)})"
+    if "constant" in rows:
+        flat = rows["constant"].dice
+        said += f"; one mask given for every image has {flat:.3f}" + (", which is MORE" if flat > own.dice else "")
+    return said + "."
 
 
 def number(value: float | None, digits: int = 3) -> str:
     """A number for a table; a dash where there is none."""
-    if value is None or math.isnan(value):
-        return "–"
-    return "∞" if math.isinf(value) else f"{value:.{digits}f}"
+    return "–" if value is None else f"{value:.{digits}f}"
 
 
-def signed(value: float, digits: int = 3) -> str:
-    """A difference, with its sign."""
-    return f"{value:+.{digits}f}"
+def signed(value: float | None, digits: int = 3) -> str:
+    """A difference, with its sign; a dash where there is none."""
+    return "–" if value is None else f"{value:+.{digits}f}"
 
 
-def _line(cell: CellTable) -> str:
-    challenger, champion, constant = (cell.row(model) for model in ("challenger", "champion", "constant"))
+def _range(low: float, high: float) -> str:
+    return f"{low:+.3f} to {high:+.3f}"
+
+
+def _line(cell: CellTable) -> list[str]:
+    challenger, champion, constant = (cell.row(model) for model in figures.LABEL if model != "truth")
     assert challenger is not None
-    gain = "–"
-    if cell.gain is not None:
-        gain = f"{signed(cell.gain.estimate)} ({signed(cell.gain.low)} to {signed(cell.gain.high)})"
-    values = [
-        cell.instrument,
-        cell.structure,
+    gain = cell.gain
+    return [
+        f"{cell.instrument} / {cell.structure}",
         str(challenger.cases),
         number(challenger.dice),
-        number(challenger.worst),
+        number(challenger.measures["dice"].worst),
         number(champion.dice if champion else None),
         number(constant.dice if constant else None),
         number(challenger.skill),
-        gain,
+        f"{gain.estimate:+.3f} ({_range(gain.low, gain.high)})" if gain else "–",
     ]
-    return "| " + " | ".join(values) + " |"
 
 
-def _transfer(evaluation: Evaluation, structure: str) -> dict[str, float]:
-    """The named transfers where every step learned a new instrument, else nothing: R is then not square."""
-    names, values = matrix(evaluation.matrix, structure)
-    if len({row.learned for row in evaluation.matrix}) != len(evaluation.matrix) or len(evaluation.matrix) < 2:
-        return {}
-    return transfer(values[:, : len(evaluation.matrix)]) if len(names) >= len(values) else {}
+def _sight(cell: CellTable) -> tuple[float, int] | None:
+    """Chance that a true equal would pass at the margin, and the patients for four in five; None without pairs."""
+    if cell.sd is None or cell.gain is None:
+        return None
+    level = cell.gain.level
+    return power(cell.patients, cell.sd, MARGIN, level), patients_needed(cell.sd, MARGIN, level)

@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Sequence
-from typing import Literal
+from collections.abc import Iterable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from parfocal.core.types import Interval
 
+_EQUAL = 1e-12
 
-def by_patient(values: Sequence[float], patients: Sequence[str]) -> NDArray[np.float64]:
-    """The mean value of each patient, float64 [P], in order of first appearance: patients are drawn, not images."""
-    found: dict[str, list[float]] = defaultdict(list)
+
+def by_patient(values: Iterable[float], patients: Iterable[str]) -> NDArray[np.float64]:
+    """The mean of each patient's values, float64 [patients], by the patients' names: patients are drawn, not images."""
+    found: defaultdict[str, list[float]] = defaultdict(list)
     for value, patient in zip(values, patients, strict=True):
         found[patient].append(value)
-    return np.array([np.mean(each) for each in found.values()], np.float64)
+    return np.array([np.mean(found[patient]) for patient in sorted(found)], np.float64)
 
 
 def paired_interval(
@@ -29,25 +30,45 @@ def paired_interval(
     The low end of a 90 % interval is a one-sided 95 % lower bound.
 
     Args:
-        differences: one a patient, float [P] with P >= 1; equal differences give an interval of no width.
+        differences: one a patient, float [P] with P >= 2; equal ones give an interval without width.
         level: two-sided, in (0, 1).
-        seed: of the resampling.
+        seed: of the resampling; equal arguments give an equal interval.
+        resamples: bootstrap samples.
+
+    Raises:
+        ValueError: fewer than two patients, or a difference that is not finite.
     """
+    from scipy.stats import bootstrap
+
     sample = np.asarray(differences, np.float64)
+    if len(sample) < 2 or not np.isfinite(sample).all():
+        raise ValueError(f"no interval from {len(sample)} patients, or from differences that are not finite")
     estimate = float(sample.mean())
-    if len(sample) < 2 or np.ptp(sample) == 0:
+    if np.ptp(sample) < _EQUAL:
         return Interval(estimate, estimate, estimate, level)
-    with np.errstate(all="ignore"):
-        low, high = _bootstrap(sample, "BCa", level, seed, resamples)
-    if not (math.isfinite(low) and math.isfinite(high)):  # so few values that the jackknife degenerates
-        low, high = _bootstrap(sample, "percentile", level, seed, resamples)
+    found = bootstrap(
+        (sample,),
+        np.mean,
+        confidence_level=level,
+        n_resamples=resamples,
+        method="BCa",
+        vectorized=True,
+        rng=np.random.default_rng(seed),
+    )
+    low, high = map(float, found.confidence_interval)
+    if not (math.isfinite(low) and math.isfinite(high)):  # no resample on one side of the mean: nothing to correct by
+        low, high = map(float, np.quantile(found.bootstrap_distribution, [(1 - level) / 2, (1 + level) / 2]))
     return Interval(estimate, low, high, level)
 
 
 def power(patients: int, sd: float, margin: float, level: float = 0.90) -> float:
     """Probability that the lower bound clears `-margin` when the true difference is 0 (normal approximation).
 
-    With a margin of 0.02 and a standard deviation of 0.06 of paired differences, 26 patients give one half.
+    Args:
+        patients: number of paired differences.
+        sd: their standard deviation.
+        margin: above 0, in their unit.
+        level: of the two-sided interval whose low end is the bound.
     """
     from scipy.stats import norm
 
@@ -56,19 +77,8 @@ def power(patients: int, sd: float, margin: float, level: float = 0.90) -> float
     return float(norm.cdf(margin * math.sqrt(patients) / sd - norm.ppf((1 + level) / 2)))
 
 
-def _bootstrap(
-    sample: NDArray[np.float64], method: Literal["BCa", "percentile"], level: float, seed: int, resamples: int
-) -> tuple[float, float]:
-    from scipy.stats import bootstrap
+def patients_needed(sd: float, margin: float, level: float = 0.90, chance: float = 0.8) -> int:
+    """Fewest patients with which `power` is at least `chance`."""
+    from scipy.stats import norm
 
-    found = bootstrap(
-        (sample,),
-        np.mean,
-        method=method,
-        vectorized=True,
-        axis=0,
-        confidence_level=level,
-        n_resamples=resamples,
-        rng=np.random.default_rng(seed),
-    ).confidence_interval
-    return float(found.low), float(found.high)
+    return max(2, math.ceil(((norm.ppf((1 + level) / 2) + norm.ppf(chance)) * sd / margin) ** 2))

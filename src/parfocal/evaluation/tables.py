@@ -1,11 +1,12 @@
-"""Scores of cases, gathered by instrument and structure."""
+"""Scores of cases, gathered by instrument and structure: what the report, the summary and the tracker show."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from parfocal.core.scores import CaseScore, Evaluation
 from parfocal.core.types import Interval
@@ -15,44 +16,103 @@ from parfocal.evaluation.statistics import by_patient, paired_interval
 
 MODELS = ("challenger", "champion", "constant")
 
+BEST: Mapping[str, Callable[[Sequence[float]], float]] = {
+    "dice": max,
+    "iou": max,
+    "hausdorff": min,
+    "hd95": min,
+    "hausdorff_mm": min,
+    "hd95_mm": min,
+    "cdr_error": min,
+    "vertical_cdr_error": min,
+}
+"""Measures that have a mean, and which end of them is the best."""
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """Mean, best, worst and standard deviation (0 for one case) over `count` cases."""
+
+    mean: float
+    best: float
+    worst: float
+    sd: float
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
 class Row:
     """One model on one cell.
 
     Attributes:
-        dice, best, worst, sd: mean, largest, smallest and standard deviation of Dice over cases.
-        skill: over the constant mask.
-        hd95: mean, in pixels or mm. rrp10: percent. cdr_error: mean absolute error, nan where there is none.
-        both_empty: cases in which prediction and truth are both empty, which count as Dice 1.
+        measures: keys of `BEST` that the cases have.
+        rrp10: percentage of cases whose radius is within 10 %.
+        skill: over the constant mask; None where that is perfect.
+        both_empty: cases in which nothing was to be found and nothing was, which count as Dice 1.
     """
 
     model: str
     cases: int
-    dice: float
-    best: float
-    worst: float
-    sd: float
-    skill: float
-    iou: float
-    hausdorff: float
-    hd95: float
+    measures: Mapping[str, Spread]
     rrp10: float
-    cdr_error: float
+    skill: float | None
     both_empty: int
 
+    @property
+    def dice(self) -> float:
+        """Mean over cases."""
+        return self.measures["dice"].mean
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, slots=True)
 class CellTable:
-    """Everything shown of one instrument and structure; `gain` is challenger minus champion, paired by patient."""
+    """Everything shown of one instrument and structure.
+
+    Attributes:
+        rows: of the models that were scored here, in the order of `MODELS`.
+        gain: Dice of challenger less champion, paired by patient; None without a champion or with one patient.
+        sd: standard deviation of those differences over patients.
+        ahead: Dice of challenger less constant mask, likewise.
+    """
 
     instrument: str
     structure: str
+    patients: int
     rows: tuple[Row, ...]
     gain: Interval | None
+    sd: float | None
+    ahead: Interval | None
 
     def row(self, model: str) -> Row | None:
         return next((row for row in self.rows if row.model == model), None)
+
+
+def tables(
+    evaluation: Evaluation, *, level: float = 0.90, seed: int = 0, resamples: int = 4000
+) -> tuple[CellTable, ...]:
+    """One table a cell, in the order in which cells were scored; `level`, `seed`, `resamples` as `paired_interval`."""
+
+    def interval(sample: NDArray[np.float64] | None) -> Interval | None:
+        if sample is None or len(sample) < 2:
+            return None
+        return paired_interval(sample, level=level, seed=seed, resamples=resamples)
+
+    found = []
+    for cell in cell_names(evaluation):
+        scores = {model: of_cell(evaluation.scores.get(model, ()), *cell) for model in MODELS}
+        constant = _mean(scores["constant"], "dice")
+        change = differences(scores["challenger"], scores["champion"])
+        found.append(
+            CellTable(
+                *cell,
+                patients=len({score.patient for score in scores["challenger"]}),
+                rows=tuple(_row(model, own, constant) for model, own in scores.items() if own),
+                gain=interval(change),
+                sd=float(np.std(change, ddof=1)) if change is not None and len(change) > 1 else None,
+                ahead=interval(differences(scores["challenger"], scores["constant"])),
+            )
+        )
+    return tuple(found)
 
 
 def of_cell(scores: Iterable[CaseScore], instrument: str, structure: str) -> tuple[CaseScore, ...]:
@@ -62,63 +122,48 @@ def of_cell(scores: Iterable[CaseScore], instrument: str, structure: str) -> tup
 
 
 def cell_names(evaluation: Evaluation) -> tuple[tuple[str, str], ...]:
-    """(instrument, structure) pairs that were scored, in the order in which they were."""
-    return tuple(dict.fromkeys((s.instrument, s.structure) for s in evaluation.scores["challenger"]))
+    """(instrument, structure) pairs that the challenger was scored on, in the order in which it was."""
+    return tuple(dict.fromkeys((score.instrument, score.structure) for score in evaluation.scores["challenger"]))
 
 
-def tables(evaluation: Evaluation, *, level: float = 0.90, resamples: int = 4000) -> tuple[CellTable, ...]:
-    """One table a cell."""
-    return tuple(_table(evaluation, *cell, level, resamples) for cell in cell_names(evaluation))
+def differences(one: Sequence[CaseScore], other: Sequence[CaseScore]) -> NDArray[np.float64] | None:
+    """Dice of `one` less that of `other` on the cases of both, by patient, float64 [patients]; None without any."""
+    rival = {score.case: score.metrics["dice"] for score in other}
+    shared = [score for score in one if score.case in rival]
+    changes = [score.metrics["dice"] - rival[score.case] for score in shared]
+    return by_patient(changes, [score.patient for score in shared]) if shared else None
 
 
 def mean_dice(scores: Iterable[CaseScore]) -> dict[str, dict[str, float]]:
-    """Mean Dice by instrument and structure."""
-    gathered: dict[str, dict[str, list[float]]] = {}
-    for score in scores:
-        gathered.setdefault(score.instrument, {}).setdefault(score.structure, []).append(score.metrics["dice"])
-    return {
-        instrument: {structure: float(np.mean(values)) for structure, values in cells.items()}
-        for instrument, cells in gathered.items()
+    """Mean Dice over cases, by instrument and structure."""
+    scores = tuple(scores)
+    found: dict[str, dict[str, float]] = {}
+    for instrument, structure in dict.fromkeys((score.instrument, score.structure) for score in scores):
+        found.setdefault(instrument, {})[structure] = _mean(of_cell(scores, instrument, structure), "dice")
+    return found
+
+
+def _row(model: str, scores: Sequence[CaseScore], constant: float) -> Row:
+    measures = {
+        name: _spread([score.metrics[name] for score in scores if name in score.metrics], best)
+        for name, best in BEST.items()
+        if any(name in score.metrics for score in scores)
     }
-
-
-def _table(evaluation: Evaluation, instrument: str, structure: str, level: float, resamples: int) -> CellTable:
-    by_model = {
-        model: of_cell(evaluation.scores[model], instrument, structure)
-        for model in MODELS
-        if evaluation.scores.get(model)
-    }
-    constant = float(np.mean([s.metrics["dice"] for s in by_model["constant"]]))
-    rows = tuple(_row(model, scores, constant) for model, scores in by_model.items() if scores)
-    gain = None
-    if by_model.get("champion"):
-        before = {score.case: score for score in by_model["champion"]}
-        pairs = [(s, before[s.case]) for s in by_model["challenger"] if s.case in before]
-        differences = by_patient(
-            [new.metrics["dice"] - old.metrics["dice"] for new, old in pairs], [new.patient for new, _ in pairs]
-        )
-        gain = paired_interval(differences, level=level, resamples=resamples) if len(differences) else None
-    return CellTable(instrument, structure, rows, gain)
-
-
-def _row(model: str, scores: tuple[CaseScore, ...], constant: float) -> Row:
-    def values(name: str) -> list[float]:
-        return [score.metrics[name] for score in scores if name in score.metrics]
-
-    found = values("dice")
-    errors = [abs(error) for error in values("cdr_error") if np.isfinite(error)]
     return Row(
         model=model,
         cases=len(scores),
-        dice=float(np.mean(found)),
-        best=max(found),
-        worst=min(found),
-        sd=float(np.std(found)),
-        skill=skill(float(np.mean(found)), constant),
-        iou=float(np.mean(values("iou"))),
-        hausdorff=float(np.mean(values("hausdorff"))),
-        hd95=float(np.mean(values("hd95"))),
-        rrp10=rrp10(values("radii_ratio")),
-        cdr_error=float(np.mean(errors)) if errors else float("nan"),
-        both_empty=int(sum(values("both_empty"))),
+        measures=measures,
+        rrp10=rrp10(score.metrics.get("radii_ratio") for score in scores),
+        skill=skill(measures["dice"].mean, constant),
+        both_empty=sum(score.metrics.get("both_empty", 0) > 0 for score in scores),
     )
+
+
+def _spread(values: Sequence[float], best: Callable[[Sequence[float]], float]) -> Spread:
+    worst = min if best is max else max
+    sd = float(np.std(values, ddof=1)) if len(values) > 1 else 0.0
+    return Spread(float(np.mean(values)), best(values), worst(values), sd, len(values))
+
+
+def _mean(scores: Sequence[CaseScore], name: str) -> float:
+    return float(np.mean([score.metrics[name] for score in scores]))

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from parfocal.core import bundle, manifest
-from parfocal.core.errors import DataContractError
+from parfocal.core.errors import DataContractError, UsageError
 from parfocal.core.manifest import Manifest, Parent
 from parfocal.core.protocols import Reader, Reporter, Scan
 from parfocal.core.task import task
@@ -36,7 +36,7 @@ def run(source: Path, out: Path, config: RunConfig, *, champion: Path | None, re
     Raises:
         DataContractError: something in the source is wrong and `config.data.on_invalid` is ``refuse`` (the message
             lists every file), too few cases are left, or the champion's datasets or recipe do not fit.
-        UsageError: `out` is there already, or there is no such reader or task.
+        UsageError: `out` is there already, there is no such reader or task, or the instrument has no name.
     """
     source, reader = Path(source), _reader(config)
     datasets, parents, instruments = _history(champion, config)
@@ -107,7 +107,10 @@ def _instrument(scan: Scan, source: Path, config: RunConfig) -> str:
     found = sorted({case.instrument for case in scan.cases})
     if len(found) > 1:
         raise DataContractError(f"cases of several instruments: {', '.join(found)}", where=source, expected="one")
-    return found[0] if found else config.data.instrument
+    named = found[0] if found else config.data.instrument
+    if not named:
+        raise UsageError("the instrument has no name", expected="data.instrument, such as --instrument clinic-a")
+    return named
 
 
 def _ingest(

@@ -40,6 +40,9 @@ def test_with_a_shared_folder_the_step_writes_there_and_the_artifact_is_a_copy(
         write(place)
     assert place.is_relative_to(tmp_path / "shared")
     assert manifest.verify(place).checksum == manifest.verify(Path(out.path)).checksum
+    assert kubeflow.folder(out) == place, "the next step records the path that lasts"
+    elsewhere = artifact(tmp_path / "pod" / "imported")
+    assert kubeflow.folder(elsewhere) == Path(elsewhere.path)
 
 
 def test_what_an_earlier_attempt_left_is_in_nobodys_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -177,6 +177,19 @@ def test_what_a_person_should_look_at_is_noted_and_taken_all_the_same(tmp_path: 
     assert len(read_dataset(tmp_path / "a").cases) == 6
 
 
+def test_an_instrument_without_a_name_is_refused_whatever_the_reader(tmp_path: Path) -> None:
+    (tmp_path / "phantom.json").write_text('{"instrument": "B", "patients": [0, 1]}')
+    with pytest.raises(UsageError, match="instrument has no name"):
+        dataset(tmp_path, tmp_path / "a", "data.reader=phantom", instrument='""')
+
+
+def test_phantoms_go_the_same_way_and_leave_no_workplace_behind(tmp_path: Path) -> None:
+    (tmp_path / "phantom.json").write_text('{"instrument": "B", "patients": [0, 4]}')
+    made = dataset(tmp_path, tmp_path / "a", "data.reader=phantom", instrument="B")
+    assert [case.id for case in read_dataset(tmp_path / "a").cases] == [f"B-P{i:04d}" for i in range(4)]
+    assert not any(".work" in name for name in made.files)
+
+
 # ---- sides -----------------------------------------------------------------------------------------------------------
 
 
