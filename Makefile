@@ -55,7 +55,7 @@ audit: $(READY)  ## known vulnerabilities in the pinned packages
 	$(BIN)/pip-audit --strict --disable-pip --no-deps -r constraints.txt
 
 lock: $(READY)  ## write constraints.txt from this environment
-	@{ sed -n '/^#/p' constraints.txt; $(BIN)/pip list --format=freeze --exclude-editable --exclude pip --exclude setuptools; } > .constraints.tmp
+	@{ sed -n '/^#/p' constraints.txt; $(BIN)/pip list --format=freeze --exclude-editable --exclude pip --exclude setuptools | sed 's:+cpu$$::'; } > .constraints.tmp
 	@mv .constraints.tmp constraints.txt
 
 system: ## the Debian packages that the wider tests use (run as root)
