@@ -17,7 +17,8 @@ Spacing = tuple[float, float]
 """(row, column) size of a pixel in millimetres."""
 
 _CROSS = np.array([[0, 1, 0], [1, 1, 1], [0, 1, 0]], np.uint8)
-_EXACT = 4000  # pixels; below it a float32 distance is near enough to the root of a whole number to tell which
+_WHOLE = 2000  # pixels of a side; below it squared distances, whole numbers, are exact in float32
+_POINTS = 2**21  # pairs of boundary pixels; beyond them a distance transform is faster than comparing all
 
 
 def dice(predicted: Mask, true: Mask) -> float:
@@ -87,8 +88,15 @@ def surface_distances(
     """
     left, top, width, height = cv2.boundingRect((predicted | true).view(np.uint8))
     window = slice(top, top + height), slice(left, left + width)
-    edges = [_boundary(mask[window]) for mask in (predicted, true)]
-    return _distances(edges[0], edges[1], spacing), _distances(edges[1], edges[0], spacing)
+    one, other = (_boundary(mask[window]) for mask in (predicted, true))
+    if spacing is not None and spacing[0] != spacing[1]:
+        return _transformed(one, other, spacing), _transformed(other, one, spacing)
+    unit = spacing[0] if spacing else 1.0
+    points = [np.argwhere(edge).astype(np.float32) for edge in (one, other)]
+    if max(one.shape) < _WHOLE and len(points[0]) * len(points[1]) <= _POINTS:
+        there, back = _compared(*points)
+        return there * unit, back * unit
+    return _transformed(one, other, None) * unit, _transformed(other, one, None) * unit
 
 
 def hausdorff(predicted: Mask, true: Mask, spacing: Spacing | None = None) -> tuple[float, float]:
@@ -157,14 +165,22 @@ def _boundary(mask: Mask) -> Mask:
     return edge
 
 
-def _distances(from_edge: Mask, to_edge: Mask, spacing: Spacing | None) -> NDArray[np.float64]:
-    """Distance of every pixel of one edge to the nearest of the other, exact to float64."""
-    if spacing is not None and spacing[0] != spacing[1]:
+def _compared(one: NDArray[np.float32], other: NDArray[np.float32]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Distance of each point to the nearest of the other set, both ways, from one product of matrices [P, 4] [4, T]."""
+    left = np.column_stack([one, (one * one).sum(axis=1), np.ones(len(one), np.float32)])
+    right = np.column_stack([-2 * other, np.ones(len(other), np.float32), (other * other).sum(axis=1)])
+    squares = left @ right.T
+    return np.sqrt(squares.min(axis=1).astype(np.float64)), np.sqrt(squares.min(axis=0).astype(np.float64))
+
+
+def _transformed(from_edge: Mask, to_edge: Mask, spacing: Spacing | None) -> NDArray[np.float64]:
+    """Distance of every pixel of one edge to the nearest of the other, by a distance transform."""
+    if spacing is not None:
         from scipy.ndimage import distance_transform_edt
 
         return np.asarray(distance_transform_edt(~to_edge, sampling=spacing)[from_edge], np.float64)
     transform = cv2.distanceTransform((~to_edge).view(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
     pixels = np.asarray(transform[from_edge], np.float64)
-    if max(to_edge.shape) < _EXACT:  # squared distances are whole numbers, which mends OpenCV's float32
+    if max(to_edge.shape) < _WHOLE:  # the roots of whole numbers: that mends OpenCV's float32
         pixels = np.sqrt(np.rint(pixels * pixels))
-    return pixels * (spacing[0] if spacing else 1.0)
+    return pixels

@@ -102,6 +102,14 @@ def test_distances_equal_a_brute_force_reference(seed: int) -> None:
     assert metrics.hausdorff(a, b, (0.5, 0.3)) == pytest.approx(brute(a, b, (0.5, 0.3)), abs=1e-9)
 
 
+def test_long_ragged_boundaries_take_another_way_to_the_same_distances(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(9)
+    a, b = blob(rng), blob(rng)
+    compared = metrics.hausdorff(a, b, (0.1, 0.1))
+    monkeypatch.setattr(metrics, "_POINTS", 0)
+    assert metrics.hausdorff(a, b, (0.1, 0.1)) == pytest.approx(compared, abs=1e-12)
+
+
 @settings(max_examples=60, deadline=None)
 @given(masks(), masks())
 def test_distances_of_any_masks_equal_the_reference(a: np.ndarray, b: np.ndarray) -> None:
