@@ -30,7 +30,7 @@ test: $(READY)  ## all tests that a machine without a GPU runs in minutes
 	$(PYTEST) -m "not slow and not gpu" $(ARGS)
 
 test-all: $(READY)  ## everything, the long ones too
-	$(PYTEST) -m "not gpu or gpu" $(ARGS)
+	$(PYTEST) $(ARGS)
 
 check: lint types imports  ## style, strict types, import contracts
 

@@ -271,7 +271,8 @@ def _disc_of_light(like: Plane, ghost: Ghost) -> Plane:
     dx = np.arange(left, right, dtype=np.float32)[None, :] - np.float32(cx)
     dy = np.arange(top, bottom, dtype=np.float32)[:, None] - np.float32(cy)
     level = np.sqrt(dx * dx + dy * dy) / np.float32(ghost.radius)
-    plane[top:bottom, left:right] = smooth_step((1.0 - level) / np.float32(2 * ghost.softness) + np.float32(0.5))
+    inside = (1.0 - level) / np.float32(2 * ghost.softness) + np.float32(0.5)
+    plane[top:bottom, left:right] = smooth_step(inside.astype(np.float32, copy=False))
     return plane
 
 
@@ -283,4 +284,5 @@ def _expose(camera: Camera, colour: Bands, rng: np.random.Generator) -> Image:
     levels = np.maximum(np.arange(4096, dtype=np.float64) / 2048.0 - 0.008, 0)  # twice full scale, less a dark level
     shoulder = np.where(levels < 0.7, levels, 0.7 + 0.3 * (1 - np.exp(-(levels - 0.7) / 0.3)))
     table = np.round(255 * shoulder**camera.gamma).astype(np.uint8)
-    return table[np.clip(colour * np.float32(2048), 0, 4095).astype(np.uint16)]
+    image: Image = table[np.clip(colour * np.float32(2048), 0, 4095).astype(np.uint16)]
+    return image

@@ -12,7 +12,7 @@ from parfocal.core.errors import DataContractError
 from parfocal.core.manifest import Manifest
 from parfocal.core.protocols import Ledger, LedgerEntry, Reporter, Run
 from parfocal.core.scores import Evaluation, MatrixRow
-from parfocal.evaluation import report
+from parfocal.evaluation import figures, report
 from parfocal.evaluation.frozen import FrozenCase, frozen_cases, frozen_test
 from parfocal.evaluation.tables import CellTable, mean_dice, tables
 from parfocal.inference.predictor import Predictor
@@ -192,4 +192,6 @@ def _log(
             values |= {f"gain/{place}": cell.gain.estimate, f"gain_low/{place}": cell.gain.low}
     values |= {f"latency_ms/{model}": ms for model, ms in evaluation.latency_ms.items()}
     run.metrics({name: value for name, value in values.items() if value is not None})
+    for name, figure in (("paired", figures.paired(evaluation)), ("distributions", figures.distributions(evaluation))):
+        run.text(figure, f"figures/{name}.svg")
     run.artifact(out, "evaluation")
