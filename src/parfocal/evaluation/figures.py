@@ -160,4 +160,4 @@ def _svg(figure: Figure, salt: str) -> str:
         figure.savefig(text, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
     svg = text.getvalue()[text.getvalue().index("<svg") :]
     svg = re.sub(r' id="[a-zA-Z0-9.]+_[0-9]+"', "", svg)
-    return svg.replace(_INK, "currentColor").replace(_LINE, "var(--line)")
+    return svg.replace(_INK, "currentColor").replace(_LINE, "var(--line, #d5dae0)")
