@@ -160,7 +160,7 @@ def _judged(outputs: dict[str, str]) -> tuple[Evaluation, dict[str, Any]]:
 def _approval(run: Demo, outputs: dict[str, str], instrument: str) -> str:
     """The command with which a person takes an inconclusive decision upon themselves."""
     return (
-        f"PARFOCAL_STATE={run.out / 'state'} parfocal promote {outputs['evaluation']} \\\n"
+        f"PARFOCAL_STATE={run.out / 'state'} {view.program()} promote {outputs['evaluation']} \\\n"
         f"    --challenger {outputs['bundle']} --out {run.out / 'approved'} \\\n"
         f"    --key demo-continual-{instrument} --config {run.out / 'continual.json'} \\\n"
         f"    --approve 'YOUR NAME' --reason 'WHY'"

@@ -116,8 +116,15 @@ def closing(out: Path, phases: dict[str, float]) -> None:
     line("  ".join(f"{name} {seconds:.0f} s" for name, seconds in phases.items()))
     line(f"report:   {out / 'report.html'}")
     line(f"summary:  {out / 'summary.json'}")
-    line(f"history:  PARFOCAL_STATE={out / 'state'} parfocal registry history")
-    line(f"runs:     mlflow ui --backend-store-uri sqlite:///{out / 'state' / 'mlflow.db'}")
+    line(f"history:  PARFOCAL_STATE={out / 'state'} {program()} registry history")
+    mlflow = Path(program()).with_name("mlflow")
+    line(f"runs:     {mlflow} ui --backend-store-uri sqlite:///{out / 'state' / 'mlflow.db'}")
+
+
+def program() -> str:
+    """This program as a person would type it: the one beside the running Python."""
+    beside = Path(sys.executable).with_name("parfocal")
+    return str(beside) if beside.is_file() else "parfocal"
 
 
 def mean_dice(judged: Evaluation, model: str) -> dict[str, dict[str, float]]:
