@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field
 
 from parfocal.core.config import Config
@@ -23,6 +25,10 @@ class RetrainConfig(Config):
     train: TrainConfig = Field(
         default_factory=lambda: TrainConfig(steps=200, learning_rate=5e-4),
         description="shorter and gentler than a first training: the papers retrain for three epochs",
+    )
+    selection: Literal["random", "important-diverse"] = Field(
+        default="random",
+        description="which cases are kept: any, or the hardest that are unlike one another (docs/adr/0008)",
     )
     exemplars: int = Field(
         default=20, ge=0, description="cases an instrument keeps a structure; patients' images, so few"

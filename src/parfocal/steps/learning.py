@@ -100,24 +100,30 @@ def remember(
     model: nn.Module,
     arrays: Arrays,
     patients: Mapping[str, str],
-    size: int,
+    config: RunConfig,
 ) -> Memory:
-    """Keep `size` training cases of an instrument, the hardest that are unlike one another, one a patient.
-
-    Importance is 1 - Dice of the trained network (a case it gets right teaches nothing on replay); diversity is
-    distance between mean features of the lowest level. Exemplars kept before compete with the new cases.
+    """Keep some training cases of an instrument, one a patient. Exemplars kept before compete with the new cases.
 
     Args:
         patients: case id to patient, for `arrays`.
+        config: `retrain.exemplars` says how many and `retrain.selection` which.
     """
     known = memory.arrays(structure).get(instrument)
     pool = concatenate([known, arrays]) if known is not None else arrays
     patients = {**memory.patients, **patients}
     first = {patients[case]: row for row, case in reversed(list(enumerate(pool.case_ids)))}
     pool = take(pool, sorted(first.values()))
-    importance = 1.0 - validation.dice_by_case(validation.predict_masks(model, pool.image), pool.mask)
-    chosen = selection.important_and_diverse(importance, features(model, pool.image), size)
+    size = config.retrain.exemplars
+    if config.retrain.selection == "random":
+        chosen = selection.at_random(len(pool), size, np.random.default_rng(config.seed))
+    else:
+        chosen = selection.important_and_diverse(_difficulty(model, pool), features(model, pool.image), size)
     return memory.with_exemplars(instrument, structure, take(pool, chosen), patients)
+
+
+def _difficulty(model: nn.Module, pool: Arrays) -> np.ndarray:
+    """1 - Dice of the trained network, float64 [N]: a case it gets right teaches little on replay."""
+    return 1.0 - validation.dice_by_case(validation.predict_masks(model, pool.image), pool.mask)
 
 
 def patients_of(folders: Sequence[Path]) -> dict[str, str]:

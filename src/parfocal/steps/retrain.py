@@ -79,9 +79,7 @@ def run(
             choices[structure.name] = finished
             spec = models.read_spec(source) if source else config.model.spec()
             structures[structure.name] = learner.export(structure, model, spec, scratch, held_out)
-            memory = remember(
-                memory, instrument, structure.name, model, new, patients_of([dataset]), config.retrain.exemplars
-            )
+            memory = remember(memory, instrument, structure.name, model, new, patients_of([dataset]), config)
         if not choices:
             raise DataContractError("the dataset has no labelled training case", where=dataset)
         write_memory(memory, memory_out, parents)

@@ -61,7 +61,7 @@ def run(
             learner.fit(structure.name, model, learner.sampler(sources), held_out)
             structures[structure.name] = learner.export(structure, model, config.model.spec(), scratch, held_out)
             for name, pictures in arrays.items():
-                memory = remember(memory, name, structure.name, model, pictures, patients, config.retrain.exemplars)
+                memory = remember(memory, name, structure.name, model, pictures, patients, config)
         if not structures:
             raise DataContractError("no structure has labels", where=", ".join(map(str, datasets)))
         write_memory(memory, memory_out, parents)
