@@ -14,11 +14,13 @@ def ones(channels_last: bool = True) -> torch.Tensor:
 
 @pytest.mark.parametrize("channels_last", [True, False])
 def test_marginal_statistics_are_those_of_stock_dropout(channels_last: bool) -> None:
+    torch.manual_seed(0)
     pooled, stock = PooledDropout(RATE).train(), nn.Dropout(RATE).train()
     ours = torch.stack([pooled(ones(channels_last)) for _ in range(20)])
     theirs = torch.stack([stock(ones(channels_last)) for _ in range(20)])
     assert ours.unique().tolist() == theirs.unique().tolist()
-    tolerance = 5 * (RATE * (1 - RATE) / ours.numel()) ** 0.5
+    # The eight samples of a call see one sequence, shifted: an eighth of the elements is independent.
+    tolerance = 5 * (RATE * (1 - RATE) / (ours.numel() / 8)) ** 0.5
     assert (ours == 0).float().mean().item() == pytest.approx(RATE, abs=tolerance)
     assert (theirs == 0).float().mean().item() == pytest.approx(RATE, abs=tolerance)
     for dims in [(0, 2, 3, 4), (0, 1, 3, 4), (0, 1, 2), (1, 2, 3, 4)]:  # by sample, channel, pixel and call
@@ -26,6 +28,7 @@ def test_marginal_statistics_are_those_of_stock_dropout(channels_last: bool) -> 
 
 
 def test_neighbours_channels_samples_and_calls_are_not_correlated() -> None:
+    torch.manual_seed(0)
     pooled = PooledDropout(RATE).train()
     a, b = (pooled(ones()) == 0).float(), (pooled(ones()) == 0).float()
 
