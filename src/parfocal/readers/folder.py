@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import csv
-import hashlib
-import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -16,6 +14,7 @@ from parfocal.core.manifest import sha256
 from parfocal.core.protocols import Scan
 from parfocal.core.task import task as named_task
 from parfocal.core.types import Case, Problem, Split
+from parfocal.readers.naming import case_id
 
 IMAGES, TABLE = "images", "cases.csv"
 SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp")
@@ -70,13 +69,6 @@ class FolderReader:
                 cases.append(_case(case_id(instrument, name), task, instrument, image, labelled, rows[name]))
         declared = {case.id: rows[case.image.stem].split for case in cases if rows[case.image.stem].split}
         return Scan(tuple(cases), tuple(problems), declared or None)
-
-
-def case_id(instrument: str, name: str) -> str:
-    """``<instrument>-<name>`` in letters, digits, ``.-_``; what had to be changed is told apart by a hash."""
-    wanted = f"{instrument}-{name}"
-    safe = re.sub(r"[^A-Za-z0-9._-]", "_", wanted).lstrip(".-") or "case"
-    return safe if safe == wanted else f"{safe}-{hashlib.sha256(wanted.encode()).hexdigest()[:8]}"
 
 
 def _case(name: str, task: str, instrument: str, image: Path, masks: Mapping[str, Path], row: Row) -> Case:

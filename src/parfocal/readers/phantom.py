@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pydantic import Field, ValidationError
+from pydantic import Field, NonNegativeInt, PositiveInt, ValidationError
 
 from parfocal import phantoms
 from parfocal.core.config import Config
@@ -13,6 +13,8 @@ from parfocal.core.manifest import sha256
 from parfocal.core.protocols import Scan
 from parfocal.core.task import task as task_named
 from parfocal.core.types import Case
+from parfocal.phantoms.folder import GRADER, Saved
+from parfocal.readers.naming import case_id
 
 RECIPE = "phantom.json"
 
@@ -21,7 +23,7 @@ class Recipe(Config):
     """Contents of phantom.json."""
 
     instrument: str = Field(description="simulated camera: A, B, C or D")
-    patients: tuple[int, int] = Field(description="first number, and how many")
+    patients: tuple[NonNegativeInt, PositiveInt] = Field(description="first number, and how many")
     seed: int = Field(default=0, ge=0, description="names the population")
 
 
@@ -31,10 +33,11 @@ class PhantomReader:
     def scan(self, source: Path, workdir: Path, *, task: str, instrument: str) -> Scan:
         """Photograph the recipe's patients into `workdir`.
 
-        The case belongs to `instrument`, which need not be the simulated camera's name.
+        A case belongs to `instrument`, which need not be the simulated camera's name and defaults to it.
 
         Raises:
             DataContractError: there is no recipe, or it cannot be read.
+            UsageError: there is no such camera.
         """
         file = source if source.is_file() else source / RECIPE
         try:
@@ -45,24 +48,14 @@ class PhantomReader:
                 expected='{"instrument": "B", "patients": [1000, 60], "seed": 0}',
             ) from None  # fmt: skip
         first, count = recipe.patients
-        phantoms.write(workdir, recipe.instrument, range(first, first + count), seed=recipe.seed)
-        structures = task_named(task).names
-        return Scan(tuple(self._case(image, workdir, structures, task, instrument) for image in _images(workdir)))
-
-    @staticmethod
-    def _case(image: Path, folder: Path, structures: tuple[str, ...], task: str, instrument: str) -> Case:
-        patient = image.stem.rsplit("-", 1)[-1]
-        return Case(
-            id=f"{instrument}-{patient}",
-            task=task,
-            instrument=instrument,
-            patient=patient,
-            image=image,
-            masks={structure: folder / structure / f"{image.stem}.png" for structure in structures},
-            checksum=sha256(image),
-            grader="phantom",
-        )
+        saved = phantoms.write(workdir, recipe.instrument, range(first, first + count), seed=recipe.seed)
+        instrument, structures = instrument or recipe.instrument, task_named(task).names
+        return Scan(tuple(_case(one, structures, task, instrument) for one in saved))
 
 
-def _images(folder: Path) -> list[Path]:
-    return sorted((folder / "images").iterdir())
+def _case(one: Saved, structures: tuple[str, ...], task: str, instrument: str) -> Case:
+    return Case(
+        id=case_id(instrument, one.patient), task=task, instrument=instrument, patient=one.patient, image=one.image,
+        masks={structure: file for structure, file in one.masks.items() if structure in structures},
+        checksum=sha256(one.image), spacing=one.spacing, grader=GRADER,
+    )  # fmt: skip

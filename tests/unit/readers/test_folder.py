@@ -9,7 +9,8 @@ from data_kit import circle, picture, source, write
 from parfocal.core.errors import DataContractError, UsageError
 from parfocal.core.protocols import Scan
 from parfocal.readers import FAMILY
-from parfocal.readers.folder import FolderReader, case_id
+from parfocal.readers.folder import FolderReader
+from parfocal.readers.naming import case_id
 
 
 def scan(folder: Path, instrument: str = "A") -> Scan:
