@@ -49,7 +49,7 @@ def write(
         for done, phantom in enumerate(pool.map(lambda number: case(instrument, number, seed), numbers), 1):
             saved.append(_save(folder, phantom))
             report.progress(f"phantoms {instrument}", done, len(numbers))
-    rows = [(one.image.stem, one.patient, GRADER, " ".join(map(str, one.spacing))) for one in saved]
+    rows = [(one.image.stem, one.patient, GRADER, " ".join(f"{size:.6f}" for size in one.spacing)) for one in saved]
     with (folder / "cases.csv").open("w", newline="") as stream:
         csv.writer(stream).writerows([COLUMNS, *rows])
     return tuple(saved)

@@ -35,6 +35,38 @@ def test_one_patient_has_one_anatomy_under_every_camera() -> None:
         assert np.ptp(ratios) < 0.01
 
 
+def test_one_patients_masks_under_two_cameras_are_one_shape_seen_twice() -> None:
+    """Mapped from B's pixels to the retina and on to A's pixels, B's masks lie on A's, left eyes and right."""
+    for patient in range(4):
+        a, b = (phantoms.case(instrument, patient, seed=0) for instrument in "AB")
+        to_a = np.vstack([a.view.matrix(), [0, 0, 1]]) @ np.linalg.inv(np.vstack([b.view.matrix(), [0, 0, 1]]))
+        for structure in ("disc", "cup"):
+            height, width = a.masks[structure].shape
+            moved = cv2.warpAffine(b.masks[structure], to_a[:2], (width, height), flags=cv2.INTER_NEAREST) > 0
+            there = a.masks[structure] > 0
+            assert 2 * (moved & there).sum() / (moved.sum() + there.sum()) > 0.9
+    assert len({phantoms.case("A", patient, seed=0).eye.temporal for patient in range(8)}) == 2
+
+
+@pytest.mark.parametrize("instrument", "ABC")
+def test_the_disc_lies_in_the_round_field_and_outside_it_is_black(instrument: str) -> None:
+    camera = phantoms.INSTRUMENTS[instrument]
+    y, x = np.mgrid[: camera.height, : camera.width]
+    radius = np.hypot(x - (camera.width - 1) / 2, y - (camera.height - 1) / 2) / (camera.aperture * camera.width)
+    for patient in range(4):
+        shown = phantoms.case(instrument, patient, seed=0)
+        assert radius[shown.masks["disc"] > 0].max() < 1.0
+        assert shown.image[radius > 1.1].mean() < 12
+        assert shown.image[radius < 0.9].mean() > 40
+
+
+def test_a_third_of_the_patients_or_more_have_lesions_and_scars_that_look_like_discs() -> None:
+    eyes = [phantoms.eye.draw_eye(0, patient) for patient in range(40)]
+    for lesion in ("exudates", "haemorrhages", "scars"):
+        assert sum(bool(getattr(eye, lesion)) for eye in eyes) >= 13
+    assert any(eye.crescent for eye in eyes)
+
+
 def test_patients_differ_in_disc_and_cup_as_people_do() -> None:
     ratios = []
     for patient in range(60):
