@@ -177,10 +177,17 @@ def test_what_a_person_should_look_at_is_noted_and_taken_all_the_same(tmp_path: 
     assert len(read_dataset(tmp_path / "a").cases) == 6
 
 
-def test_an_instrument_without_a_name_is_refused_whatever_the_reader(tmp_path: Path) -> None:
-    (tmp_path / "phantom.json").write_text('{"instrument": "B", "patients": [0, 1]}')
-    with pytest.raises(UsageError, match="instrument has no name"):
-        dataset(tmp_path, tmp_path / "a", "data.reader=phantom", instrument='""')
+def test_an_instrument_without_a_name_is_refused(tmp_path: Path) -> None:
+    photos = source(tmp_path / "photos", patients(6))
+    with pytest.raises(UsageError, match=r"no name|no instrument"):
+        dataset(photos, tmp_path / "a", instrument='""')
+    assert not (tmp_path / "a").exists()
+
+
+def test_phantoms_without_a_name_belong_to_the_camera_of_their_recipe(tmp_path: Path) -> None:
+    (tmp_path / "phantom.json").write_text('{"instrument": "B", "patients": [0, 4]}')
+    dataset(tmp_path, tmp_path / "a", "data.reader=phantom", instrument='""')
+    assert read_dataset(tmp_path / "a").instrument == "B"
 
 
 def test_phantoms_go_the_same_way_and_leave_no_workplace_behind(tmp_path: Path) -> None:
