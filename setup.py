@@ -1,14 +1,14 @@
-"""The wheel carries the library and, under names of their own, the three top folders that are built on it.
+"""The wheel carries the library and, under names of their own, the four top folders that are built on it.
 
-`components/`, `pipelines/` and `serving/` become `parfocal_components`, `parfocal_pipelines` and
-`parfocal_serving`. Their packages are found, not listed, so that a new one is one folder and no second edit.
+`components/`, `pipelines/`, `serving/` and `manifests/` become `parfocal_components`, `parfocal_pipelines`,
+`parfocal_serving` and `parfocal_manifests` (alert rules, which a local Prometheus reads too). Their packages are found, not listed, so that a new one is one folder and no second edit.
 """
 
 from pathlib import Path
 
 from setuptools import find_packages, setup
 
-TOP = {"components": "parfocal_components", "pipelines": "parfocal_pipelines", "serving": "parfocal_serving"}
+TOP = {name: f"parfocal_{name}" for name in ("components", "pipelines", "serving", "manifests")}
 
 packages = find_packages("src")
 package_dir = {"": "src"}
@@ -21,5 +21,5 @@ for folder, name in TOP.items():
 setup(
     packages=packages,
     package_dir=package_dir,
-    package_data={"": ["*.yaml", "*.md", "*.j2", "py.typed", "OWNERS"]},
+    package_data={"": ["*.yaml", "*.md", "*.j2", "*.html", "py.typed", "OWNERS"], "parfocal_manifests": ["**/*.yaml"]},
 )

@@ -33,6 +33,23 @@ class Settings(BaseSettings):
         default="parfocal", validation_alias="PARFOCAL_EXPERIMENT", description="MLflow experiment of new runs"
     )
 
+    task: str = Field(default="fundus", validation_alias="PARFOCAL_TASK", description="what this installation serves")
+    monitor_url: str = Field(
+        default="",
+        validation_alias="PARFOCAL_MONITOR_URL",
+        description="of the monitor, to which the segmenter sends what it observes; empty: nothing is sent",
+    )
+    token: str = Field(
+        default="",
+        validation_alias="PARFOCAL_TOKEN",
+        description="bearer token that the monitor demands of whoever writes; empty: it hears this machine alone",
+    )
+
+    @property
+    def serving(self) -> Path:
+        """Folder of the champion that answers here: current.json and the fetched bundles."""
+        return self.state.resolve() / "serving" / self.task
+
     @property
     def ledger_url(self) -> str:
         """The ledger's database, whether named or the default one."""

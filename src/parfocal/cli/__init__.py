@@ -19,9 +19,16 @@ VERBS = {
     "retrain": ("parfocal.cli.steps", "Teach a champion a dataset without losing what it knew."),
     "evaluate": ("parfocal.cli.steps", "Score a bundle beside its rivals on every frozen test case."),
     "promote": ("parfocal.cli.steps", "Let the gate decide; register the model and move the alias."),
+    "serve": ("parfocal.cli.platform", "Answer images at an endpoint with the champion; swap when it moves."),
+    "monitor": ("parfocal.cli.platform", "Watch for drift, take labels, start retrains; with a page."),
+    "up": ("parfocal.cli.platform", "Start the whole platform on this machine."),
+    "down": ("parfocal.cli.platform", "Stop it."),
+    "status": ("parfocal.cli.platform", "What runs, where, and whether an alarm stands."),
     "pipeline": ("parfocal.cli.pipeline", "List, compile, run and submit the Kubeflow pipelines."),
     "registry": ("parfocal.cli.registry", "What was promoted, when and by whom; and the way back."),
     "config": ("parfocal.cli.config", "Show settings and explain every key."),
+    "drift": ("parfocal.cli.drift", "What a declared run length to a false alarm really gives."),
+    "doctor": ("parfocal.cli.doctor", "Look whether this machine and its settings will do."),
     "demo": ("parfocal.cli.demo", "The main job, start to end, on this machine."),
 }
 

@@ -3,6 +3,7 @@
 bundle/
   bundle.json          this module's `Bundle`
   manifest.json        checksums and lineage
+  reference.npz        what drift is measured against
   disc/ weights.safetensors model.json openvino.xml openvino.bin
   cup/  ...
 """
@@ -19,6 +20,8 @@ from parfocal.core.config import Config
 from parfocal.core.errors import DataContractError
 
 BUNDLE = "bundle.json"
+REFERENCE = "reference.npz"
+"""What the drift detectors hold new cases against (`parfocal.drift.reference`); absent in a bundle that has none."""
 
 
 class Exported(Config):
@@ -74,6 +77,15 @@ def read(folder: Path, *, verify: bool = True) -> Bundle:
         DataContractError: the folder is not a whole, unchanged bundle.
     """
     (manifest.verify if verify else manifest.read)(folder, "bundle")
+    return parse(folder)
+
+
+def parse(folder: Path) -> Bundle:
+    """Read bundle.json alone, as in a bundle that is being made.
+
+    Raises:
+        DataContractError: it is missing or cannot be read.
+    """
     file = Path(folder) / BUNDLE
     try:
         return Bundle.model_validate_json(file.read_text())

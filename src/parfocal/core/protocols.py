@@ -25,6 +25,8 @@ class Scan:
 
     cases: tuple[Case, ...]
     problems: tuple[Problem, ...] = ()
+    unlabelled: tuple[Case, ...] = ()
+    """Cases without any mask: they teach nothing, but they show what the instrument's images look like."""
     declared_splits: Mapping[str, str] | None = None
     """Case id to a split that the source itself declares; None when it declares none."""
 

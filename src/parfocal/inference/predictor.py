@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -29,11 +29,14 @@ class Prediction:
         masks: bool [H, W] by structure; empty where nothing was found.
         boxes: where each structure was looked for, in source pixels; None when the structure it is inside is empty.
         probabilities: float32 [S, S] by structure, in the network's frame, before cleaning; absent without a box.
+        features: float32 [D] by structure, the spatial mean of every level of its network's encoder; absent without a
+            box, and where the runtime does not give them.
     """
 
     masks: Mapping[str, NDArray[np.bool_]]
     boxes: Mapping[str, Box | None]
     probabilities: Mapping[str, NDArray[np.float32]]
+    features: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
 
 
 class Predictor:
@@ -44,20 +47,21 @@ class Predictor:
         runtimes: name of the runtime that executes each structure.
     """
 
-    def __init__(self, folder: Path, runtime: str = "auto") -> None:
-        """Load a sealed bundle after checking every file of it.
+    def __init__(self, folder: Path, runtime: str = "auto", *, verify: bool = True) -> None:
+        """Load a bundle, by default a sealed one after checking every file of it.
 
         Args:
             folder: the bundle.
             runtime: member of the family `runtimes`; ``auto`` takes the first export that bundle.json names for a
                 structure, and the trained weights where there is none.
+            verify: False for a bundle that is being made and has no manifest yet.
 
         Raises:
             DataContractError: the bundle is not whole or cannot be loaded; the message names the file.
             UsageError: there is no such runtime, or a structure was not exported for it.
         """
         folder = Path(folder)
-        spec = bundle.read(folder)
+        spec = bundle.read(folder) if verify else bundle.parse(folder)
         names = {name: _choose(name, model, runtime) for name, model in spec.structures.items()}
         networks = {name: FAMILY.load(names[name])(folder / spec.structures[name].folder) for name in names}
         self._use(spec, networks, names)
@@ -104,6 +108,7 @@ class Predictor:
         masks: dict[str, NDArray[np.bool_]] = {}
         boxes: dict[str, Box | None] = {}
         probabilities: dict[str, NDArray[np.float32]] = {}
+        features: dict[str, NDArray[np.float32]] = {}
         for name, model in self.bundle.structures.items():
             outer = masks[model.inside] if model.inside else None
             box = frame_box(Structure(name, model.inside), height, width, self._recipe, outer)
@@ -112,11 +117,23 @@ class Predictor:
                 masks[name] = np.zeros((height, width), np.bool_)
                 continue
             frame = to_frame(image, box, self._recipe)
-            probabilities[name] = self._networks[name](network_input(frame[None]))[0, 0]
+            probability, pooled = _described(self._networks[name], network_input(frame[None]))
+            probabilities[name] = probability[0, 0]
+            if pooled.shape[1]:
+                features[name] = pooled[0]
             cleaned = clean(probabilities[name], model.threshold)
             mask = mask_from_frame(cleaned, box, height, width) >= model.threshold
             masks[name] = mask if outer is None else mask & outer
-        return Prediction(masks, boxes, probabilities)
+        return Prediction(masks, boxes, probabilities, features)
+
+
+def _described(network: Probabilities, batch: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Probabilities and pooled features; a network in memory may be any callable and then has none."""
+    described = getattr(network, "described", None)
+    if described is None:
+        return network(batch), np.zeros((len(batch), 0), np.float32)
+    found: tuple[NDArray[np.float32], NDArray[np.float32]] = described(batch)
+    return found
 
 
 def _choose(structure: str, model: StructureModel, runtime: str) -> str:

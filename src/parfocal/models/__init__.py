@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -15,6 +15,7 @@ from parfocal.core.errors import DataContractError, UsageError
 from parfocal.core.registry import Family
 
 if TYPE_CHECKING:
+    import torch
     from torch import nn
 
 FAMILY = Family("models", {"unet": "parfocal.models.unet:RecursiveUNet"})
@@ -71,6 +72,14 @@ def build(name: str, parameters: Mapping[str, Any], *, seed: int = 0) -> nn.Modu
         except TypeError as error:
             raise UsageError(f"the network '{name}' cannot be built: {error}", where="model") from None
     return model
+
+
+def describer(model: nn.Module) -> Callable[[torch.Tensor], tuple[torch.Tensor, torch.Tensor]]:
+    """The call that gives logits and pooled features [N, D] in one pass; D is 0 for a network without `described`."""
+    if hasattr(model, "described"):
+        described: Callable[[torch.Tensor], tuple[torch.Tensor, torch.Tensor]] = getattr(model, "described")  # noqa: B009
+        return described
+    return lambda x: (model(x), x.new_zeros(len(x), 0))
 
 
 def save(model: nn.Module, spec: ModelSpec, folder: Path) -> None:

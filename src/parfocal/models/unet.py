@@ -64,16 +64,23 @@ class RecursiveUNet(nn.Module):
         self.head = nn.Conv2d(self.widths[0], out_channels, 1)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self._decode(self._encode(x))
+
+    def described(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Logits [N, C, H, W] and, from the same pass, the spatial mean of every level [N, sum(widths)]."""
         features = self._encode(x)
+        return self._decode(features), torch.cat([level.mean((2, 3)) for level in features], 1)
+
+    def encode(self, x: torch.Tensor) -> torch.Tensor:
+        """Features of the lowest level, [N, widths[-1], H / 2**depth, W / 2**depth]."""
+        return self._encode(x)[-1]
+
+    def _decode(self, features: list[torch.Tensor]) -> torch.Tensor:
         y = features[-1]
         for k in reversed(range(self.depth)):
             y = self.merge[k](torch.cat([features[k], functional.relu(self.up[k](y), inplace=True)], 1))
         logits: torch.Tensor = self.head(y)
         return logits
-
-    def encode(self, x: torch.Tensor) -> torch.Tensor:
-        """Features of the lowest level, [N, widths[-1], H / 2**depth, W / 2**depth]."""
-        return self._encode(x)[-1]
 
     def _encode(self, x: torch.Tensor) -> list[torch.Tensor]:
         height, width = x.shape[-2:]

@@ -62,6 +62,15 @@ class DatasetCase(Config):
     points: dict[str, tuple[float, float]] = Field(default_factory=dict)
 
 
+class UnlabelledCase(Config):
+    """A case without a mask, on no side of the split; its image lies among the others."""
+
+    id: str
+    patient: str
+    image: str
+    checksum: str = Field(description="SHA-256 of the image file")
+
+
 class Rejected(Config):
     """A file of the source that did not become part of a case."""
 
@@ -83,6 +92,7 @@ class Dataset(Config):
         default=False, description="the source named splits itself, so its test cases were not drawn by the hash"
     )
     cases: tuple[DatasetCase, ...] = Field(description="sorted by id; arrays refer to a case by its place here")
+    unlabelled: tuple[UnlabelledCase, ...] = Field(default=(), description="drift is measured against them")
     rejected: tuple[Rejected, ...] = ()
     test_checksum: str = Field(description="`checksum_of_tests` of the cases")
 

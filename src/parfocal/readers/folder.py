@@ -1,4 +1,7 @@
-"""The plain layout: `images/NAME.jpg`, a folder a structure with `NAME.png`, and optionally `cases.csv`."""
+"""The plain layout: `images/NAME.jpg`, a folder a structure with `NAME.png`, and optionally `cases.csv`.
+
+Images that nobody labelled may lie in `unlabelled/`: drift is measured against them.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,7 @@ from parfocal.core.task import task as named_task
 from parfocal.core.types import Case, Problem, Split
 from parfocal.readers.naming import case_id
 
-IMAGES, TABLE = "images", "cases.csv"
+IMAGES, UNLABELLED, TABLE = "images", "unlabelled", "cases.csv"
 SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp")
 COLUMNS = ("name", "patient", "split", "grader", "assisted", "spacing")
 _LITTER = {"thumbs.db", "desktop.ini"}
@@ -58,7 +61,13 @@ class FolderReader:
                 for name, file in masks[structure].items()
                 if name not in images
             ]
-        rows, found = _table(source / TABLE, images)
+        bare, found = _by_name(source / UNLABELLED, SUFFIXES)
+        problems += found
+        problems += [
+            Problem(bare.pop(name), f"{IMAGES} has a '{name}' too", "rename one")
+            for name in sorted(images.keys() & bare.keys())
+        ]
+        rows, found = _table(source / TABLE, {**images, **bare})
         problems += [*found, *_misnamed(source, structures)]
         cases: list[Case] = []
         for name, image in images.items():
@@ -67,8 +76,13 @@ class FolderReader:
                 problems.append(Problem(image, "no mask of any structure", f"add {structures[0]}/{name}.png"))
             elif name in rows:
                 cases.append(_case(case_id(instrument, name), task, instrument, image, labelled, rows[name]))
+        unlabelled = tuple(
+            _case(case_id(instrument, name), task, instrument, image, {}, rows[name])
+            for name, image in bare.items()
+            if name in rows
+        )
         declared = {case.id: rows[case.image.stem].split for case in cases if rows[case.image.stem].split}
-        return Scan(tuple(cases), tuple(problems), declared or None)
+        return Scan(tuple(cases), tuple(problems), unlabelled, declared or None)
 
 
 def _case(name: str, task: str, instrument: str, image: Path, masks: Mapping[str, Path], row: Row) -> Case:

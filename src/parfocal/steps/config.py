@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from parfocal.core.config import Config
+from parfocal.drift.reference import DriftConfig
 from parfocal.evaluation.config import EvaluateConfig
 from parfocal.models import ModelConfig
 from parfocal.preprocessing.fundus import FundusRecipe
@@ -49,3 +50,4 @@ class RunConfig(Config):
     retrain: RetrainConfig = Field(default_factory=RetrainConfig)
     evaluate: EvaluateConfig = Field(default_factory=EvaluateConfig)
     gate: GatePolicy = Field(default_factory=GatePolicy)
+    drift: DriftConfig = Field(default_factory=DriftConfig)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from parfocal.preprocessing import shards, split
 from parfocal.preprocessing.checks import Past, contradictions, past
 from parfocal.preprocessing.fundus import FundusRecipe
 from parfocal.preprocessing.ingest import Left, Taken, arrays, in_order, ingest
-from parfocal.preprocessing.shards import Dataset, Rejected
+from parfocal.preprocessing.shards import Dataset, DatasetCase, Rejected, UnlabelledCase
 from parfocal.readers import FAMILY
 from parfocal.steps.config import RunConfig
 
@@ -45,11 +46,13 @@ def run(source: Path, out: Path, config: RunConfig, *, champion: Path | None, re
     ) as scratch:
         workdir = scratch / ".work"
         workdir.mkdir()
-        scan = reader.scan(source, workdir, task=config.task, instrument=config.data.instrument)
+        scan = _with_unlabelled(reader.scan(source, workdir, task=config.task, instrument=config.data.instrument))
         instrument = _instrument(scan, source, config)
         earlier = past(datasets, instrument, everywhere=config.split.patients == "everywhere")
-        taken, left = _ingest(scan, scratch, config, earlier, reporter)
+        sound, left = _ingest(scan, scratch, config, earlier, reporter)
         shutil.rmtree(workdir)
+        taken = [one for one in sound if one.case.masks]
+        unlabelled = [_unlabelled(one.entry) for one in sound if not one.case.masks]
 
         wrong = [*scan.problems, *(problem for one in left if not one.known for problem in one.problems)]
         if wrong and config.data.on_invalid == "refuse":
@@ -61,7 +64,9 @@ def run(source: Path, out: Path, config: RunConfig, *, champion: Path | None, re
         taken, assisted = _only_training_is_assisted(taken, sides, scratch)
         rejected = [*wrong, *assisted, *(problem for one in left if one.known for problem in one.problems)]
         _enough(taken, sides, rejected, source, quota if first else None)
-        dataset = _dataset(taken, sides, rejected, source, config, instrument, quota, declared=bool(declared))
+        dataset = _dataset(
+            taken, unlabelled, sides, rejected, source, config, instrument, quota, declared=bool(declared)
+        )
         _write(scratch, dataset, taken, sides, config)
     _tell(reporter, dataset, taken, earlier)
     return manifest.read(out)
@@ -71,6 +76,11 @@ def _reader(config: RunConfig) -> Reader:
     task(config.task)  # an unknown task is told before anything is read
     reader: Reader = FAMILY.load(config.data.reader)()
     return reader
+
+
+def _with_unlabelled(scan: Scan) -> Scan:
+    """The scan with its unlabelled cases among the others: they are looked at, copied and refused alike."""
+    return replace(scan, cases=(*scan.cases, *scan.unlabelled))
 
 
 def _history(champion: Path | None, config: RunConfig) -> tuple[list[Dataset], list[Parent], tuple[str, ...]]:
@@ -186,6 +196,7 @@ def _enough(
 
 def _dataset(
     taken: Iterable[Taken],
+    unlabelled: Iterable[UnlabelledCase],
     sides: Mapping[str, Split],
     rejected: Iterable[Problem],
     source: Path,
@@ -204,9 +215,14 @@ def _dataset(
         quota=quota,
         declared=declared,
         cases=cases,
+        unlabelled=tuple(unlabelled),
         rejected=tuple(Rejected(file=_named(p.file, source), reason=p.reason, next=p.next) for p in rejected),
         test_checksum=shards.checksum_of_tests(cases),
     )
+
+
+def _unlabelled(entry: DatasetCase) -> UnlabelledCase:
+    return UnlabelledCase(id=entry.id, patient=entry.patient, image=entry.image, checksum=entry.checksum)
 
 
 def _write(
@@ -224,7 +240,8 @@ def _write(
 def _tell(reporter: Reporter, dataset: Dataset, taken: Iterable[Taken], earlier: Past) -> None:
     patients = {side: {case.patient for case in dataset.on(side)} for side in split.ORDER}
     counts = ", ".join(f"{side} {len(found)}" for side, found in patients.items())
-    reporter.note(f"{dataset.instrument}: {len(dataset.cases)} cases; patients: {counts}")
+    unlabelled = f"; unlabelled {len(dataset.unlabelled)}" if dataset.unlabelled else ""
+    reporter.note(f"{dataset.instrument}: {len(dataset.cases)} cases; patients: {counts}{unlabelled}")
     elsewhere = sum(p not in earlier.known.here for p in set().union(*patients.values()) & set(earlier.known.elsewhere))
     if elsewhere:
         reporter.note(

@@ -21,6 +21,7 @@ from parfocal.memory.buffer import Memory
 from parfocal.memory.sampler import Sampler
 from parfocal.preprocessing.fundus import FundusRecipe
 from parfocal.preprocessing.shards import Arrays, read_dataset
+from parfocal.steps import reference
 from parfocal.steps.config import RunConfig
 from parfocal.steps.learning import Learner, dataset_refs, labelled, patients_of, remember, write_memory
 from parfocal.strategies import Finished, FinishTools, Weights
@@ -95,6 +96,7 @@ def run(
             key=key,
         )
         (scratch / bundle.BUNDLE).write_text(made.model_dump_json(indent=1))
+        reference.write(scratch, folders, config.drift, seed=config.seed, reporter=reporter)
     _log(choices, run, reporter)
     return manifest.read(out)
 

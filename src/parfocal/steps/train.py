@@ -15,6 +15,7 @@ from parfocal.core.types import Split
 from parfocal.memory.buffer import Memory
 from parfocal.memory.sampler import Source
 from parfocal.preprocessing.shards import read_dataset
+from parfocal.steps import reference
 from parfocal.steps.config import RunConfig
 from parfocal.steps.learning import Learner, dataset_refs, labelled, patients_of, remember, write_memory
 
@@ -75,6 +76,7 @@ def run(
             key=key,
         )
         (scratch / bundle.BUNDLE).write_text(made.model_dump_json(indent=1))
+        reference.write(scratch, datasets, config.drift, seed=config.seed, reporter=reporter)
     return manifest.read(out)
 
 

@@ -148,3 +148,28 @@ def test_a_table_that_is_no_text_is_refused(tmp_path: Path) -> None:
     source(tmp_path, ["x"]).joinpath("cases.csv").write_bytes(cv2.imencode(".png", picture(1))[1].tobytes())
     with pytest.raises(DataContractError, match="cannot be read"):
         scan(tmp_path)
+
+
+def test_images_that_nobody_labelled_are_cases_without_masks(tmp_path: Path) -> None:
+    source(tmp_path, ["x"])
+    write(tmp_path / "unlabelled" / "u.png", picture(8))
+    found = scan(tmp_path)
+    assert [(c.id, c.patient, dict(c.masks)) for c in found.unlabelled] == [("A-u", "u", {})]
+    assert [c.id for c in found.cases] == ["A-x"]
+    assert not found.problems
+
+
+def test_with_a_table_an_unlabelled_image_needs_its_patient_too(tmp_path: Path) -> None:
+    source(tmp_path, ["x"])
+    for number, name in enumerate(("u", "v")):
+        write(tmp_path / "unlabelled" / f"{name}.png", picture(8 + number))
+    (tmp_path / "cases.csv").write_text("name,patient\nx,P1\nu,P2\n")
+    assert [(c.id, c.patient) for c in scan(tmp_path).unlabelled] == [("A-u", "P2")]
+    assert problems(tmp_path) == {"unlabelled/v.png": "no valid line in cases.csv"}
+
+
+def test_one_name_for_a_labelled_and_an_unlabelled_image_is_a_problem(tmp_path: Path) -> None:
+    source(tmp_path, ["x"])
+    write(tmp_path / "unlabelled" / "x.png", picture(8))
+    assert problems(tmp_path) == {"unlabelled/x.png": "images has a 'x' too"}
+    assert [c.id for c in scan(tmp_path).cases] == ["A-x"]

@@ -383,3 +383,47 @@ def test_opencv_is_not_told_how_many_threads_to_use(tmp_path: Path) -> None:
     before = cv2.getNumThreads()
     dataset(source(tmp_path / "photos", patients(6)), tmp_path / "a")
     assert cv2.getNumThreads() == before
+
+
+# ---- unlabelled images -----------------------------------------------------------------------------------------------
+
+
+def unlabelled(folder: Path, count: int, seed: int = 900) -> Path:
+    for i in range(count):
+        write(folder / "unlabelled" / f"u{i:02d}.png", picture(seed + i))
+    return folder
+
+
+def test_unlabelled_images_are_kept_on_no_side_and_teach_nothing(tmp_path: Path) -> None:
+    plain = source(tmp_path / "plain", patients(12))
+    dataset(plain, tmp_path / "without")
+    notes = Notes()
+    dataset(unlabelled(plain, 5), tmp_path / "with", reporter=notes)
+    without, found = read_dataset(tmp_path / "without"), read_dataset(tmp_path / "with")
+    assert [case.id for case in found.unlabelled] == [f"A-u{i:02d}" for i in range(5)]
+    assert found.cases == without.cases
+    assert found.test_checksum == without.test_checksum
+    assert all((tmp_path / "with" / case.image).is_file() for case in found.unlabelled)
+    for side in Split:
+        one, other = read_arrays(tmp_path / "with", "disc", side), read_arrays(tmp_path / "without", "disc", side)
+        assert one is not None
+        assert other is not None
+        assert one.case_ids == other.case_ids
+    assert any("unlabelled 5" in note for note in notes.notes)
+
+
+def test_a_broken_unlabelled_image_is_a_problem_like_any_other(tmp_path: Path) -> None:
+    photos = unlabelled(source(tmp_path / "photos", patients(12)), 2)
+    torn = photos / "unlabelled" / "u01.png"
+    torn.write_bytes(torn.read_bytes()[:400])
+    with pytest.raises(DataContractError, match=r"unlabelled/u01.png: unreadable"):
+        dataset(photos, tmp_path / "out")
+    dataset(photos, tmp_path / "out", "data.on_invalid=drop")
+    assert [case.id for case in read_dataset(tmp_path / "out").unlabelled] == ["A-u00"]
+
+
+def test_a_labelled_image_cannot_be_among_the_unlabelled(tmp_path: Path) -> None:
+    photos = source(tmp_path / "photos", patients(12))
+    write(photos / "unlabelled" / "again.png", picture(0))
+    with pytest.raises(DataContractError, match="the same image as"):
+        dataset(photos, tmp_path / "out")

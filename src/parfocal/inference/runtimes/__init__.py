@@ -47,6 +47,13 @@ class Runtime(Protocol):
         """Probabilities float32 [N, 1, S, S] in [0, 1] for input float32 [N, 3, S, S] in [0, 1], BGR."""
         ...
 
+    def described(self, batch: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """The same probabilities and, from the same pass, the spatial mean of every encoder level, float32 [N, D].
+
+        D is 0 for a network or an export that does not give them: then no drift of appearance can be seen.
+        """
+        ...
+
 
 def network_input(images: NDArray[np.uint8]) -> NDArray[np.float32]:
     """Network input float32 [N, 3, S, S] in [0, 1] from frames uint8 BGR [N, S, S, 3]."""

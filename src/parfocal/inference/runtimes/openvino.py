@@ -46,14 +46,25 @@ class OpenVINORuntime:
 
     def __call__(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
         """Probabilities float32 [N, 1, S, S] for input float32 [N, 3, S, S] in [0, 1]."""
+        return self.described(batch)[0]
+
+    def described(self, batch: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """The same and the spatial mean of every encoder level, float32 [N, D]; D is 0 for an export without it."""
         if not hasattr(self._own, "request"):
             self._own.request = self._network.create_infer_request()
         pictures = np.ascontiguousarray(batch, np.float32)
-        return np.concatenate([self._own.request.infer(pictures[i : i + 1])[0] for i in range(len(pictures))])
+        probabilities, features = [], []
+        for i in range(len(pictures)):
+            found = self._own.request.infer(pictures[i : i + 1])
+            probabilities.append(found[0])
+            features.append(found[1] if len(found) > 1 else np.zeros((1, 0), np.float32))
+        return np.concatenate(probabilities), np.concatenate(features)
 
 
 def export(model: nn.Module, folder: Path, size: int, precision: Precision = HALF) -> None:
     """Write openvino.xml and openvino.bin into `folder`: any batch size, `size` x `size` pixels, sigmoid included.
+
+    A second output, where the network has it, is the spatial mean of every encoder level, which costs nothing extra.
 
     Args:
         model: takes float32 [N, 3, size, size] and gives logits; left as it is.
@@ -64,9 +75,8 @@ def export(model: nn.Module, folder: Path, size: int, precision: Precision = HAL
     """
     import openvino
     import torch
-    from torch import nn
 
-    network = nn.Sequential(copy.deepcopy(model).cpu(), nn.Sigmoid()).eval()
+    network = _exportable(copy.deepcopy(model).cpu()).eval()
     with torch.no_grad(), warnings.catch_warnings():
         # OpenVINO traces with TorchScript, which warns of its own age and of the network's check of its input's sides.
         # `torch.export` gave the same numbers in three times the time.
@@ -78,6 +88,26 @@ def export(model: nn.Module, folder: Path, size: int, precision: Precision = HAL
         )
     graph.set_rt_info(precision, _PRECISION)
     openvino.save_model(graph, folder / OpenVINORuntime.file, compress_to_fp16=precision == HALF)
+
+
+def _exportable(model: nn.Module) -> nn.Module:
+    """The network with a sigmoid at its end and, where it has them, its pooled features as a second output."""
+    import torch
+    from torch import nn
+
+    from parfocal import models
+
+    class Exportable(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.model = model
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor | tuple[torch.Tensor, torch.Tensor]:
+            logits, features = models.describer(self.model)(x)
+            probability = torch.sigmoid(logits)
+            return (probability, features) if features.shape[1] else probability
+
+    return Exportable()
 
 
 @lru_cache(maxsize=1)

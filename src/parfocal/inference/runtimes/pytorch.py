@@ -25,9 +25,16 @@ class PyTorchRuntime:
 
     def __call__(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
         """Probabilities float32 [N, 1, S, S] for input float32 [N, 3, S, S] in [0, 1]."""
-        found = []
+        return self.described(batch)[0]
+
+    def described(self, batch: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """The same and the spatial mean of every encoder level, float32 [N, D]."""
+        describe = models.describer(self._model)
+        probabilities, features = [], []
         with torch.inference_mode():
             for picture in np.ascontiguousarray(batch, np.float32):
                 tensor = torch.from_numpy(picture[None]).contiguous(memory_format=torch.channels_last)
-                found.append(torch.sigmoid(self._model(tensor)).contiguous().numpy())
-        return np.concatenate(found)
+                logits, pooled = describe(tensor)
+                probabilities.append(torch.sigmoid(logits).contiguous().numpy())
+                features.append(pooled.numpy())
+        return np.concatenate(probabilities), np.concatenate(features)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import sys
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
@@ -24,9 +26,16 @@ STYLE = {"promote": "green", "refuse": "red", "inconclusive": "yellow"}
 
 @lru_cache(maxsize=1)
 def _console() -> Console:
+    """The terminal; what is printed is kept, so that a run can be shown as a picture afterwards."""
     from rich.console import Console
 
-    return Console(highlight=False, width=None if sys.stdout.isatty() else 120)
+    return Console(highlight=False, width=None if sys.stdout.isatty() else 120, record=True)
+
+
+def save(file: Path) -> None:
+    """Write everything that was printed as an SVG picture."""
+    if file.parent.is_dir():
+        _console().save_svg(str(file), title="make demo")
 
 
 def heading(text: str) -> None:
@@ -110,15 +119,106 @@ def approval(command: str) -> None:
     line(command)
 
 
-def closing(out: Path, phases: dict[str, float]) -> None:
-    """Where everything is."""
+@contextmanager
+def counter(unit: str) -> Iterator[Callable[[int, str], None]]:
+    """A line that changes on a terminal; elsewhere one line each time it is called."""
+    console = _console()
+    if not console.is_terminal:
+        yield lambda done, text: console.print(f"  {done} {unit}: {text}", markup=False)
+        return
+    with console.status("") as status:
+        yield lambda done, text: status.update(f"{done} {unit}: {text}")
+
+
+def streams(instrument: Mapping[str, Any]) -> str:
+    """Statistic and threshold of each of an instrument's drift streams."""
+    parts = []
+    for stream in instrument.get("streams", ()):
+        threshold = stream["threshold"]
+        limit = "none" if threshold is None else f"{threshold:.1f}"
+        parts.append(f"{stream['name']} {stream['statistic']:.1f} of {limit}{' ALARM' if stream['alarm'] else ''}")
+    return ", ".join(parts)
+
+
+def alarm(name: str, streams: Sequence[Mapping[str, Any]]) -> None:
+    """Which streams raised the alarm, and after how many cases."""
+    for stream in streams:
+        _console().print(f"[bold red]ALARM[/] {name}, {stream['name']}", end=": ")
+        line(
+            f"statistic {stream['statistic']:.1f} over {stream['threshold']:.1f} at case {stream['alarm_at']}; "
+            f"one false alarm in {stream['arl0']:,.0f} cases was allowed"
+        )
+
+
+@contextmanager
+def following(log: Path) -> Iterator[None]:
+    """Show what a run's log says, as it is written."""
+    stop = threading.Event()
+
+    def follow() -> None:
+        place = 0
+        while True:
+            last = stop.is_set()
+            if log.is_file():
+                with log.open() as stream:
+                    stream.seek(place)
+                    whole, _, _ = stream.read().rpartition("\n")
+                place += len(whole.encode()) + bool(whole)
+                for text in whole.splitlines():
+                    _event(text)
+            if last:
+                return
+            stop.wait(0.5)
+
+    thread = threading.Thread(target=follow, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
+
+
+def _event(text: str) -> None:
+    """One line of a run's log: notes and validations are shown, the rest stays in the file."""
+    try:
+        values = json.loads(text)
+    except ValueError:
+        return
+    if "note" in values:
+        line(f"  {values['note']}")
+    elif "stage" in values:
+        numbers = "  ".join(f"{name} {value}" for name, value in values.items() if name not in ("stage", "step"))
+        line(f"  {values['stage']} step {values['step']}: {numbers}")
+
+
+def addresses(services: Mapping[str, str]) -> None:
+    """Where the pages are."""
+    for name, address in services.items():
+        line(f"  {name:<13} {address}")
+
+
+def closing(out: Path, summary: Mapping[str, Any]) -> None:
+    """The table of the run, and where everything is."""
+    from rich.table import Table
+
     heading("Done")
-    line("  ".join(f"{name} {seconds:.0f} s" for name, seconds in phases.items()))
+    table = Table("what", "found", show_header=False)
+    alarm, swap, requests = summary["alarm"], summary["swap"], summary["requests"]
+    table.add_row("known camera", f"{alarm['known_cases']} cases, {alarm['false_alarms']} alarms")
+    table.add_row("new camera", f"alarm at case {alarm['observations_to_alarm']} ({summary['trigger_path']})")
+    table.add_row("gate", f"[{STYLE[summary['gate']['decision']]}]{summary['gate']['decision']}[/]")
+    table.add_row("champion", f"version {summary['champion']['before']} -> {summary['champion']['after']}")
+    if swap["seconds"] is not None:
+        table.add_row("swap", f"{swap['seconds']:.1f} s after the promotion, {swap['failed_requests']} failed requests")
+    if alarm["alarms_after_promotion"] is not None:
+        table.add_row("after", f"{alarm['alarms_after_promotion']} alarms at the camera that is known now")
+    table.add_row("requests", f"{requests['answered']} answered, {requests['failed']} failed")
+    _console().print(table)
+    line("  ".join(f"{name} {seconds:.0f} s" for name, seconds in summary["phases"].items()))
     line(f"report:   {out / 'report.html'}")
     line(f"summary:  {out / 'summary.json'}")
     line(f"history:  PARFOCAL_STATE={out / 'state'} {program()} registry history")
-    mlflow = Path(program()).with_name("mlflow")
-    line(f"runs:     {mlflow} ui --backend-store-uri sqlite:///{out / 'state' / 'mlflow.db'}")
 
 
 def program() -> str:

@@ -1,0 +1,178 @@
+"""How long does a clinic wait for an answer? Ours against the same work called in process, and against plain BentoML
+with PIL and PyTorch serving the same networks. Then: how many answers a second with one and with two workers.
+
+    python benchmarks/served_latency.py [--images 200] [--side 1200] [--bundle FOLDER] [--concurrency 4]
+
+Blocks of ours and the peer alternate, and ratios are taken within the run. Without --bundle two networks of the default
+size are trained for a few steps on phantoms, so that a disc is found and the cup's network has work to do.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from statistics import median
+
+import cv2
+import httpx
+import numpy as np
+
+from parfocal import phantoms
+from parfocal.adapters.processes import Processes, answers, free_port, wait_until
+from parfocal.core import manifest
+from parfocal.core.reporting import Silent
+from parfocal.inference.observe import describe
+from parfocal.inference.predictor import Predictor
+from parfocal.phantoms.photograph import case
+from parfocal.preprocessing.images import decode_image
+from parfocal.steps import preprocess, train
+from parfocal.steps.config import RunConfig
+
+PEER = Path(__file__).parent / "peers" / "plain_bentoml.py"
+BLOCK = 25
+
+
+class Untracked:
+    """A run that nobody looks at."""
+
+    id = "benchmark"
+
+    def __getattr__(self, name: str) -> Callable[..., None]:
+        return lambda *_, **__: None
+
+
+def make_bundle(work: Path) -> Path:
+    """Networks of the default size, trained for seconds."""
+    phantoms.write(work / "photos", "A", range(48), seed=0)
+    config = RunConfig.load(overrides=["data.instrument=A", "train.steps=60", "train.batch_size=8"])
+    preprocess.run(work / "photos", work / "data", config, champion=None, reporter=Silent())
+    run = Untracked()
+    train.run(
+        [work / "data"], work / "bundle", work / "memory", config,
+        state=work / "state", key="benchmark", run=run, reporter=Silent(),  # type: ignore[arg-type]
+    )  # fmt: skip
+    return work / "bundle"
+
+
+def photographs(number: int, side: int) -> list[bytes]:
+    """JPEGs of `side` pixels on the longer side."""
+    found = []
+    for patient in range(number):
+        image = case("A", 5000 + patient, 0).image
+        factor = side / max(image.shape[:2])
+        large = cv2.resize(image, None, fx=factor, fy=factor, interpolation=cv2.INTER_CUBIC)
+        found.append(cv2.imencode(".jpg", large, [cv2.IMWRITE_JPEG_QUALITY, 90])[1].tobytes())
+    return found
+
+
+@contextmanager
+def ours(work: Path, bundle: Path, workers: int) -> Iterator[str]:
+    state = work / f"state-{workers}"
+    place = state / "serving" / "fundus"
+    place.mkdir(parents=True)
+    current = {"task": "fundus", "version": "1", "checksum": manifest.read(bundle).checksum, "folder": str(bundle)}
+    (place / "current.json").write_text(json.dumps(current))
+    more = {"PARFOCAL_STATE": str(state), "PARFOCAL_SEGMENTER_WORKERS": str(workers)}
+    with served(work, "parfocal_serving.segmenter.service:Segmenter", more) as url:
+        yield url
+
+
+@contextmanager
+def served(work: Path, service: str, more: dict[str, str]) -> Iterator[str]:
+    port = free_port()
+    command = [sys.executable, "-m", "bentoml", "serve", service, "--host", "127.0.0.1", "--port", str(port)]
+    environment = {**os.environ, "BENTOML_HOME": str(work / f"home-{port}"), "BENTOML_DO_NOT_TRACK": "True", **more}
+    with Processes(work / "logs") as processes:
+        child = processes.start(f"service-{port}", command, environment)
+        wait_until(lambda: answers(port, "/readyz"), child, 120)
+        time.sleep(3)  # every worker, not only the first
+        yield f"http://127.0.0.1:{port}"
+
+
+def in_process(bundle: Path) -> Callable[[bytes], None]:
+    """The work without the service: decode, cascade, PNG masks, the observation's numbers."""
+    predictor = Predictor(bundle)
+
+    def call(data: bytes) -> None:
+        image = decode_image(data)
+        found = predictor.predict(image)
+        for mask in found.masks.values():
+            cv2.imencode(".png", mask.astype(np.uint8) * 255, [cv2.IMWRITE_PNG_COMPRESSION, 1])
+        describe(image, found)
+
+    return call
+
+
+def posting(url: str) -> Callable[[bytes], None]:
+    client = httpx.Client(timeout=60)
+
+    def call(data: bytes) -> None:
+        reply = client.post(f"{url}/segment", files={"image": ("photo.jpg", data, "image/jpeg")})
+        reply.raise_for_status()
+
+    return call
+
+
+def timed(call: Callable[[bytes], None], images: list[bytes]) -> list[float]:
+    found = []
+    for data in images:
+        started = time.perf_counter()
+        call(data)
+        found.append(time.perf_counter() - started)
+    return found
+
+
+def rate(url: str, images: list[bytes], concurrency: int) -> float:
+    """Answers a second."""
+    calls = [posting(url) for _ in range(concurrency)]
+    started = time.perf_counter()
+    with ThreadPoolExecutor(concurrency) as pool:
+        list(pool.map(lambda job: calls[job[0] % concurrency](job[1]), enumerate(images)))
+    return len(images) / (time.perf_counter() - started)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--images", type=int, default=200)
+    parser.add_argument("--side", type=int, default=1200, help="pixels of the longer side")
+    parser.add_argument("--bundle", type=Path)
+    parser.add_argument("--concurrency", type=int, default=4)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as scratch:
+        work = Path(scratch)
+        bundle = (options.bundle or make_bundle(work)).resolve()
+        images = photographs(options.images, options.side)
+        print(f"{len(images)} JPEGs, longer side {options.side}, {np.mean([len(i) for i in images]) / 1e3:.0f} kB each")
+        with ours(work, bundle, 1) as mine, served(work, f"{PEER}:Plain", {"BUNDLE": str(bundle)}) as peer:
+            contenders = {"in process": in_process(bundle), "ours": posting(mine), "plain": posting(peer)}
+            for call in contenders.values():
+                timed(call, images[:5])
+            seconds: dict[str, list[float]] = {name: [] for name in contenders}
+            for start in range(0, len(images), BLOCK):
+                for name, call in contenders.items():
+                    seconds[name] += timed(call, images[start : start + BLOCK])
+            for name, values in seconds.items():
+                low, high = np.percentile(values, [50, 95]) * 1e3
+                print(f"{name:<11} p50 {low:7.1f} ms   p95 {high:7.1f} ms")
+            print(
+                f"ours / in process, p50: {median(seconds['ours']) / median(seconds['in process']):.2f}  (reach: 1.2)"
+            )
+            print(f"plain / ours, p50:      {median(seconds['plain']) / median(seconds['ours']):.2f}  (reach: 3)")
+            rates = {"ours, 1 worker": rate(mine, images, options.concurrency)}
+            rates["plain, 1 worker"] = rate(peer, images, options.concurrency)
+        with ours(work, bundle, 2) as mine:
+            rates["ours, 2 workers"] = rate(mine, images, options.concurrency)
+        for name, value in rates.items():
+            print(f"{name:<16} {value:6.1f} answers/s at concurrency {options.concurrency}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""What a cluster, and the local Prometheus, are told."""

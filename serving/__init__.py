@@ -1,0 +1,1 @@
+"""What runs as a service: the segmenter and the monitor."""

@@ -1,0 +1,44 @@
+"""`python -m parfocal_serving.monitor`: serve until told to stop."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+import uvicorn
+from parfocal_serving.monitor.app import build
+from parfocal_serving.monitor.guard import loopback
+from parfocal_serving.monitor.settings import MonitorSettings
+
+from parfocal.core.errors import ParfocalError, UsageError
+
+
+def main() -> int:
+    """Returns the exit code of the house: 2 for settings that cannot be served, 6 for a database that is away."""
+    parser = argparse.ArgumentParser(prog="python -m parfocal_serving.monitor", description="Serve the monitor.")
+    parser.add_argument(
+        "--host", default="127.0.0.1", help="address to listen on; beyond this machine with a token only"
+    )
+    parser.add_argument("--port", type=int, default=8081)
+    parser.add_argument("--fd", type=int, help="listen on this inherited socket instead")
+    said = parser.parse_args()
+    settings = MonitorSettings()
+    try:
+        if not settings.token and not loopback(said.host):
+            raise UsageError(
+                f"without a token the monitor does not listen on {said.host}",
+                expected="PARFOCAL_TOKEN, the same for monitor, segmenter and Alertmanager",
+            )
+        # A proxy's word about the client is not believed: it would make anyone this machine.
+        uvicorn.run(
+            build(settings), host=said.host, port=said.port, fd=said.fd, access_log=False, proxy_headers=False,
+            timeout_graceful_shutdown=10,
+        )  # fmt: skip
+    except ParfocalError as error:
+        print(error, file=sys.stderr)  # noqa: T201
+        return error.exit_code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,231 @@
+"""Labelled cases as they come in: kept as the reader `folder` reads them, until the trigger closes an experience.
+
+The folder is the truth. `cases.csv` is what a case is finished by: files of a case that was interrupted before its row
+was written are removed when the folder is next used, so that what was not answered can be handed in again.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import json
+import re
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from parfocal.core.errors import DataContractError
+from parfocal.core.manifest import sha256, write_atomic
+from parfocal.core.task import task as named_task
+from parfocal.preprocessing.images import decode_image, decode_mask
+from parfocal.readers.folder import COLUMNS, IMAGES, TABLE, UNLABELLED
+
+PENDING = ".pending.json"
+NAME = re.compile(r"\w[\w .-]{0,99}")
+"""Of an instrument and of a case: they become names of a folder and of files."""
+_KINDS = ((b"\x89PNG\r\n\x1a\n", ".png"), (b"\xff\xd8\xff", ".jpg"), (b"II*\0", ".tif"), (b"MM\0*", ".tif"))
+
+
+@dataclass(frozen=True, slots=True)
+class NewCase:
+    """What was handed in: bytes of the files as they came. Without a mask it only shows what the instrument sees."""
+
+    image: bytes
+    masks: Mapping[str, bytes]
+    patient: str
+    grader: str = ""
+    name: str = ""
+    assisted: bool = False
+
+
+class NameTakenError(DataContractError):
+    """Another image has that name."""
+
+
+class CaseStore:
+    """The folders `labelled/<task>/<instrument>` and `experiences/<task>/<instrument>/<n>` of a state folder."""
+
+    def __init__(self, state: Path, task: str) -> None:
+        self._open, self._closed = state / "labelled" / task, state / "experiences" / task
+        self._structures = named_task(task).names
+        self._turn = threading.RLock()
+        self._digests: dict[tuple[str, int, int], str] = {}
+
+    def add(self, instrument: str, case: NewCase) -> bool:
+        """Keep a case; False when this instrument's image was handed in before, in this experience or an earlier one.
+
+        Raises:
+            DataContractError: it is no case; nothing of it was kept.
+        """
+        check_name("instrument", instrument)
+        suffix = self._check(case)
+        checksum = hashlib.sha256(case.image).hexdigest()
+        with self._turn:
+            folder = self._mended(instrument)
+            if checksum in self._known(instrument):
+                return False
+            name = case.name or checksum[:16]
+            if any(name.casefold() == file.stem.casefold() for file in _images(folder)):
+                raise NameTakenError(f"another image is called '{name}'", where="name", next="choose another name")
+            self._write(folder, name, suffix, case)
+        return True
+
+    def labelled(self, instrument: str) -> int:
+        """Cases with at least one mask that wait for the next experience."""
+        if not NAME.fullmatch(instrument):
+            return 0
+        folder = self._open / instrument
+        masked = {file.stem for name in self._structures for file in _visible(folder / name)}
+        return sum(file.stem in masked for file in _visible(folder / IMAGES))
+
+    def instruments(self) -> list[str]:
+        """Those for which something was handed in."""
+        return sorted(entry.name for entry in _visible(self._open) if entry.is_dir())
+
+    def next_number(self, instrument: str) -> int:
+        """Of the next experience of an instrument, the first being 1."""
+        return 1 + max((int(f.name) for f in _visible(self._closed / instrument) if f.name.isdecimal()), default=0)
+
+    def experience(self, instrument: str, number: int) -> Path:
+        """Where experience `number` is, or will be."""
+        return (self._closed / instrument / str(number)).absolute()
+
+    def close(self, instrument: str, number: int) -> Path:
+        """Turn what was handed in into experience `number`, which nobody changes from then on; a second time does nothing.
+
+        Raises:
+            DataContractError: there is nothing to close.
+        """
+        target = self.experience(instrument, number)
+        with self._turn:
+            if target.is_dir():
+                return target
+            folder = self._mended(instrument)
+            if not self.labelled(instrument):
+                raise DataContractError(f"there are no labelled cases of {instrument}", where=folder)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            folder.rename(target)
+        return target
+
+    def _check(self, case: NewCase) -> str:
+        """The suffix of the image's file."""
+        if not case.patient.strip():
+            raise DataContractError(
+                "no patient", where="patient", expected="the patient's key, the same at every visit"
+            )
+        if case.name:
+            check_name("name", case.name)
+        unknown = sorted(set(case.masks) - set(self._structures))
+        if unknown:
+            raise DataContractError(
+                f"there is no structure '{unknown[0]}'", where=unknown[0], expected=" or ".join(self._structures)
+            )
+        suffix = next((suffix for start, suffix in _KINDS if case.image.startswith(start)), "")
+        if not suffix:
+            raise DataContractError("this is no photograph", where="image", expected="a JPEG, PNG or TIFF file")
+        with _of("image"):
+            size = decode_image(case.image).shape[:2]
+        for structure, data in case.masks.items():
+            with _of(structure):
+                mask = decode_mask(data)
+                if mask.shape != size:
+                    raise DataContractError(
+                        f"the mask is {mask.shape[1]} x {mask.shape[0]}, the image {size[1]} x {size[0]}",
+                        expected="a mask of the image's size",
+                    )
+                if not data.startswith(_KINDS[0][0]):
+                    raise DataContractError("the mask is no PNG file", next="a JPEG blurs its edges: save it as PNG")
+        return suffix
+
+    def _write(self, folder: Path, name: str, suffix: str, case: NewCase) -> None:
+        files = {f"{structure}/{name}.png": data for structure, data in case.masks.items()}
+        files[f"{IMAGES if case.masks else UNLABELLED}/{name}{suffix}"] = case.image
+        for inner in (IMAGES, *self._structures, *([] if case.masks else [UNLABELLED])):
+            (folder / inner).mkdir(parents=True, exist_ok=True)
+        write_atomic(folder / PENDING, json.dumps({"name": name, "files": sorted(files)}))
+        for file, data in files.items():
+            write_atomic(folder / file, data)
+        row = {"name": name, "patient": case.patient.strip(), "grader": case.grader.strip()}
+        _write_table(folder, [*_rows(folder, but=name), {**row, "assisted": "yes" if case.assisted else ""}])
+        (folder / PENDING).unlink()
+
+    def _mended(self, instrument: str) -> Path:
+        """The instrument's folder, without the files of a case whose row was never written."""
+        folder = self._open / instrument
+        pending = folder / PENDING
+        if pending.is_file():
+            begun = json.loads(pending.read_text())
+            if begun["name"] not in {row["name"] for row in _table(folder)}:
+                for file in begun["files"]:
+                    (folder / file).unlink(missing_ok=True)
+            pending.unlink()
+        return folder
+
+    def _known(self, instrument: str) -> set[str]:
+        places = [self._open / instrument, *_visible(self._closed / instrument)]
+        return {self._digest(file) for place in places for file in _images(place)}
+
+    def _digest(self, file: Path) -> str:
+        found = file.stat()
+        key = (str(file), found.st_mtime_ns, found.st_size)
+        if key not in self._digests:
+            self._digests[key] = sha256(file)
+        return self._digests[key]
+
+
+def check_name(what: str, name: str) -> None:
+    """A name that can be that of a file.
+
+    Raises:
+        DataContractError: it cannot.
+    """
+    if not NAME.fullmatch(name):
+        raise DataContractError(
+            f"'{name[:60]}' cannot be the {what}",
+            where=what,
+            expected="letters, digits, space, '.', '_', '-'; up to 100",
+        )
+
+
+@contextmanager
+def _of(field: str) -> Iterator[None]:
+    """Say of which field of the form an error is."""
+    try:
+        yield
+    except DataContractError as error:
+        raise DataContractError(error.what, where=field, expected=error.expected, next=error.next) from None
+
+
+def _table(folder: Path) -> list[dict[str, str]]:
+    file = folder / TABLE
+    if not file.is_file():
+        return []
+    with file.open(encoding="utf-8-sig", newline="") as stream:
+        return [dict(row) for row in csv.DictReader(stream, restval="")]
+
+
+def _rows(folder: Path, but: str) -> list[dict[str, str]]:
+    """The table's rows; without a table, what the reader takes it to say: every image is a patient of its own."""
+    if (folder / TABLE).is_file():
+        return _table(folder)
+    return [{"name": file.stem, "patient": file.stem} for file in _images(folder) if file.stem != but]
+
+
+def _write_table(folder: Path, rows: list[dict[str, str]]) -> None:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, COLUMNS, restval="", extrasaction="ignore", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    write_atomic(folder / TABLE, text.getvalue())
+
+
+def _images(folder: Path) -> list[Path]:
+    return [file for inner in (IMAGES, UNLABELLED) for file in _visible(folder / inner)]
+
+
+def _visible(folder: Path) -> list[Path]:
+    """Sorted; what begins with a dot is being written, or somebody's litter."""
+    return sorted(entry for entry in folder.iterdir() if entry.name[0] != ".") if folder.is_dir() else []

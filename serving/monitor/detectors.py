@@ -1,0 +1,125 @@
+"""The detectors' state: one row for every instrument, stream and reference, moved in the transaction that stores.
+
+A new reference starts new detectors. Late observations of an earlier one move only the earlier one's. After an alarm
+the state stays in alarm until the reference changes or a person resets it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from parfocal_serving.monitor.database import upsert
+from parfocal_serving.monitor.references import Judge
+from parfocal_serving.monitor.schema import DETECTORS, RESETS
+from sqlalchemy import Connection, and_, insert, select, update
+
+from parfocal.core.errors import UsageError
+from parfocal.core.types import Observation
+from parfocal.drift.cusum import State, advance
+
+HISTORY = 300
+"""Statistics a detector keeps for its picture."""
+
+
+_RESTARTED: Mapping[str, Any] = {
+    "statistic": 0.0, "observations": 0, "alarm_at": None, "alarm_time": None, "history": "[]"
+}  # fmt: skip
+_FRESH: Mapping[str, Any] = {**_RESTARTED, "resets": 0}
+
+
+@dataclass(frozen=True, slots=True)
+class Alarm:
+    """A statistic crossed its threshold just now."""
+
+    instrument: str
+    stream: str
+
+
+def epoch(reference_id: str, resets: int) -> str:
+    """Name of a detector's life, at most twelve letters: its reference, and how often a person started it again."""
+    again = f"-r{resets}" if resets else ""
+    return reference_id[: 12 - len(again)] + again
+
+
+def move(
+    connection: Connection, judge: Judge, task: str, reference_id: str, observations: Sequence[Observation], now: float
+) -> list[Alarm]:
+    """Show new observations of one reference to its detectors, in the order given, and write down where they stand."""
+    groups: dict[str, list[Observation]] = {}
+    for observation in observations:
+        groups.setdefault(observation.instrument or "", []).append(observation)
+    rows = _rows(connection, task, reference_id, list(groups))
+    moved, alarms = [], []
+    for instrument, seen in groups.items():
+        for stream in judge.streams:
+            before = rows.get((instrument, stream), _FRESH)
+            after = _moved(before, judge, instrument, stream, seen, now)
+            if before["alarm_at"] is None and after["alarm_at"] is not None:
+                alarms.append(Alarm(instrument, stream))
+            key = {"task": task, "instrument": instrument, "stream": stream, "reference_id": reference_id}
+            moved.append({**after, **key})
+    upsert(connection, DETECTORS, moved)
+    return alarms
+
+
+def _moved(
+    row: Mapping[str, Any], judge: Judge, instrument: str, stream: str, seen: Sequence[Observation], now: float
+) -> dict[str, Any]:
+    """A detector's row after it has seen some more."""
+    limit = judge.limit(instrument, stream)
+    state = State(row["statistic"], row["observations"], row["alarm_at"])
+    after, path = advance(state, judge.scores(instrument, stream, seen), threshold=limit.threshold, k=limit.k)
+    steps = [[state.observations + 1 + i, round(value, 4)] for i, value in enumerate(path.tolist())]
+    alarm_at = None if after.alarm_at is None else int(after.alarm_at)
+    return {
+        "resets": row["resets"],
+        "statistic": float(after.statistic),
+        "observations": int(after.observations),
+        "alarm_at": alarm_at,
+        "alarm_time": now if state.alarm_at is None and alarm_at is not None else row["alarm_time"],
+        "updated": now,
+        "history": json.dumps([*json.loads(row["history"]), *steps][-HISTORY:]),
+    }
+
+
+def reset(
+    connection: Connection, task: str, instrument: str, reference_id: str, by: str, reason: str, now: float
+) -> int:
+    """A person starts an instrument's detectors anew; who and why is kept. How many detectors there were.
+
+    Raises:
+        UsageError: there are none.
+    """
+    rows = _rows(connection, task, reference_id, [instrument])
+    if not rows:
+        raise UsageError(f"no detector watches '{instrument}' now", next="look at /api/state for those that do")
+    stood = {
+        stream: {name: row[name] for name in ("statistic", "observations", "alarm_at", "alarm_time", "resets")}
+        for (_, stream), row in rows.items()
+    }
+    connection.execute(
+        insert(RESETS).values(
+            time=now, task=task, instrument=instrument, reference_id=reference_id, by=by, reason=reason,
+            statistics=json.dumps(stood, sort_keys=True),
+        )
+    )  # fmt: skip
+    here = and_(
+        DETECTORS.c.task == task, DETECTORS.c.instrument == instrument, DETECTORS.c.reference_id == reference_id
+    )
+    again = max(row["resets"] for row in rows.values()) + 1
+    connection.execute(update(DETECTORS).where(here).values(resets=again, updated=now, **_RESTARTED))
+    return len(rows)
+
+
+def _rows(
+    connection: Connection, task: str, reference_id: str, instruments: Sequence[str]
+) -> dict[tuple[str, str], dict[str, Any]]:
+    query = select(DETECTORS).where(
+        DETECTORS.c.task == task,
+        DETECTORS.c.reference_id == reference_id,
+        DETECTORS.c.instrument.in_(list(instruments)),
+    )
+    return {(row["instrument"], row["stream"]): dict(row) for row in connection.execute(query).mappings()}

@@ -1,0 +1,111 @@
+"""What Prometheus sees, read from the database when it asks: nothing here can disagree with the page."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator
+
+from parfocal_serving.monitor.database import Database
+from parfocal_serving.monitor.references import References
+from parfocal_serving.monitor.schema import DECISIONS, RUNS
+from parfocal_serving.monitor.standing import Watched, standing
+from parfocal_serving.monitor.store import counters
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+from sqlalchemy import func, select
+
+UNDECLARED = "undeclared"
+"""Label of the requests that declared no instrument: Prometheus takes an empty label for none."""
+COUNTED = {
+    "accepted": ("parfocal_observations", "Observations stored, each once."),
+    "duplicates": ("parfocal_observations_duplicate", "Observations that were sent again and stored before."),
+    "rejected": ("parfocal_observations_rejected", "Items that were no observation and were kept aside."),
+    "unscored": ("parfocal_observations_unscored", "Observations whose reference was not here when they came."),
+}
+
+
+class MonitorCollector(Collector):
+    """Counters are kept in the database, so a restart does not set them back."""
+
+    def __init__(self, database: Database, references: References, task: str) -> None:
+        self._database, self._references, self._task = database, references, task
+
+    def collect(self) -> Iterator[Metric]:
+        with self._database.read() as connection:
+            watched = standing(connection, self._references, self._task)
+            counted = counters(connection, self._task)
+            runs = connection.execute(
+                select(RUNS.c.state, func.count()).where(RUNS.c.task == self._task).group_by(RUNS.c.state)
+            ).all()
+            decisions = connection.execute(
+                select(DECISIONS.c.action, func.sum(DECISIONS.c.times))
+                .where(DECISIONS.c.task == self._task)
+                .group_by(DECISIONS.c.action)
+            ).all()
+        yield from self._streams(watched)
+        yield from self._instruments(watched)
+        yield _filled(
+            GaugeMetricFamily("parfocal_runs", "Retrains by state.", labels=["task", "state"]),
+            (([self._task, state], number) for state, number in runs),
+        )
+        for name, (metric, text) in COUNTED.items():
+            family = CounterMetricFamily(metric, text, labels=["task"])
+            yield _filled(family, [([self._task], counted.get(name, 0))])
+        yield CounterMetricFamily(
+            "parfocal_alerts_received", "Calls of Alertmanager's webhook.", value=counted.get("alerts", 0)
+        )
+        yield _filled(
+            CounterMetricFamily(
+                "parfocal_trigger_decisions", "Decisions of the trigger, repeated ones too.", labels=["task", "action"]
+            ),
+            (([self._task, action], number) for action, number in decisions),
+        )
+
+    def _streams(self, watched: Iterable[Watched]) -> Iterator[Metric]:
+        labels = ["task", "instrument", "stream"]
+        statistic = GaugeMetricFamily("parfocal_drift_statistic", "CUSUM statistic.", labels=labels)
+        threshold = GaugeMetricFamily("parfocal_drift_threshold", "Statistic at which an alarm begins.", labels=labels)
+        alarm = GaugeMetricFamily("parfocal_drift_alarm", "1 from the alarm to the next reference.", labels=labels)
+        seen = GaugeMetricFamily("parfocal_drift_observations", "Observations of this epoch.", labels=labels)
+        for instrument in watched:
+            for stream in instrument.streams:
+                here = [self._task, instrument.name or UNDECLARED, stream.name]
+                statistic.add_metric(here, stream.statistic)
+                threshold.add_metric(here, stream.limit.threshold if stream.limit else math.nan)
+                alarm.add_metric(here, stream.alarm)
+                seen.add_metric(here, stream.observations)
+        yield from (statistic, threshold, alarm, seen)
+
+    def _instruments(self, watched: Iterable[Watched]) -> Iterator[Metric]:
+        labels = ["task", "instrument"]
+        last = GaugeMetricFamily(
+            "parfocal_drift_last_observation_timestamp_seconds", "Time of the newest observation.", labels=labels
+        )
+        missing = GaugeMetricFamily(
+            "parfocal_reference_missing",
+            "1 where nothing is here to hold an instrument's cases against.",
+            labels=labels,
+        )
+        judged = self._references.current() is not None
+        for instrument in watched:
+            here = [self._task, instrument.name or UNDECLARED]
+            missing.add_metric(here, not judged)
+            if instrument.last_seen is not None:
+                last.add_metric(here, instrument.last_seen)
+        yield from (last, missing)
+
+
+def exposition(collector: Collector) -> bytes:
+    """The text that Prometheus scrapes."""
+    registry = CollectorRegistry()
+    registry.register(collector)
+    return generate_latest(registry)
+
+
+def _filled(
+    family: GaugeMetricFamily | CounterMetricFamily, samples: Iterable[tuple[list[str], float]]
+) -> GaugeMetricFamily | CounterMetricFamily:
+    for labels, value in samples:
+        family.add_metric(labels, float(value))
+    return family

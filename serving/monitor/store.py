@@ -1,0 +1,226 @@
+"""Observations: stored once each, and shown to the detectors in the same transaction.
+
+A kill at any moment leaves either all of a POST or nothing of it, so what was not answered is simply sent again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from parfocal_serving.monitor import detectors
+from parfocal_serving.monitor.database import Database, add, ignore
+from parfocal_serving.monitor.detectors import Alarm
+from parfocal_serving.monitor.references import References
+from parfocal_serving.monitor.schema import COUNTERS, INSTRUMENTS, OBSERVATIONS, REJECTED
+from sqlalchemy import Connection, RowMapping, delete, insert, select, update
+
+from parfocal.core.errors import DataContractError, UsageError
+from parfocal.core.observations import FLOAT, LONGEST, from_json
+from parfocal.core.types import Observation
+
+MOST = 500
+"""Observations in a POST."""
+KEPT_OF_REJECTED = 20_000
+"""Characters kept of something that is no observation, for the person who wonders what sent it."""
+PRUNED_AT_ONCE = 2000
+"""Rows deleted in one transaction, so that pruning never makes a segmenter wait."""
+Rejection = dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """What became of a POST: how many were new, how many were known, what was no observation, what went into alarm."""
+
+    accepted: int
+    duplicates: int
+    rejected: tuple[Rejection, ...]
+    alarms: tuple[Alarm, ...] = ()
+
+
+class Store:
+    """The observations of one task.
+
+    Args:
+        clock: unix seconds.
+    """
+
+    def __init__(
+        self, database: Database, references: References, task: str, clock: Callable[[], float] = time.time
+    ) -> None:
+        self._database, self._references, self._task, self._clock = database, references, task, clock
+
+    def receive(self, items: Sequence[Any]) -> Received:
+        """Store what is new and move the detectors, in one transaction.
+
+        Raises:
+            UsageError: more than 500.
+            OutsideServiceError: the database failed, and nothing was stored.
+        """
+        if len(items) > MOST:
+            raise UsageError(f"{len(items)} observations in one POST", expected=f"at most {MOST}")
+        observations, refused = self._read(items)
+        now = self._clock()
+        with self._database.write() as connection:
+            new = _unknown(connection, observations)
+            alarms = self._take(connection, new, now)
+            ignore(connection, REJECTED, [{**row, "time": now} for row in refused])
+            duplicates = len(observations) - len(new)
+            self._count(connection, accepted=len(new), duplicates=duplicates, rejected=len(refused))
+        rejected = tuple({"id": row["id"], "reason": row["reason"]} for row in refused)
+        return Received(len(new), duplicates, rejected, tuple(alarms))
+
+    def catch_up(self) -> list[Alarm]:
+        """Judge what came before its reference did, in the order in which it came."""
+        champion = self._references.champion
+        if champion is None or self._references.current() is None:
+            return []
+        with self._database.write() as connection:
+            return self._catch_up(connection, champion.reference_id, self._clock())
+
+    def prune(self, days: float) -> int:
+        """Delete observations, and what was rejected, older than so many days; the number of observations."""
+        before, deleted = self._clock() - days * 86_400, 0
+        while True:
+            with self._database.write() as connection:
+                connection.execute(delete(REJECTED).where(REJECTED.c.time < before))
+                old = select(OBSERVATIONS.c.arrival).where(OBSERVATIONS.c.received < before).limit(PRUNED_AT_ONCE)
+                gone = connection.execute(delete(OBSERVATIONS).where(OBSERVATIONS.c.arrival.in_(old))).rowcount
+            deleted += gone
+            if gone < PRUNED_AT_ONCE:
+                return deleted
+
+    def note(self, name: str) -> None:
+        """Count something that happened once."""
+        with self._database.write() as connection:
+            self._count(connection, **{name: 1})
+
+    def _read(self, items: Sequence[Any]) -> tuple[list[Observation], list[Rejection]]:
+        observations, refused = [], []
+        for item in items:
+            try:
+                observations.append(self._checked(from_json(item)))
+            except (DataContractError, ValueError, OverflowError) as error:
+                refused.append(_refused(item, " ".join(str(error).split())))
+        return observations, refused
+
+    def _checked(self, observation: Observation) -> Observation:
+        if observation.task != self._task:
+            raise DataContractError(f"this monitor watches {self._task}, not {observation.task[:60]}")
+        texts = (observation.id, observation.instrument, observation.model_version, observation.reference_id)
+        if "\0" in "".join(filter(None, (*texts, observation.patient_hmac, observation.case_ref))).encode().decode():
+            raise DataContractError("a text with a zero byte")  # nor half a surrogate: no database takes either
+        return observation
+
+    def _take(self, connection: Connection, new: Sequence[Observation], now: float) -> list[Alarm]:
+        alarms: list[Alarm] = []
+        scored: set[str] = set()
+        for reference_id in dict.fromkeys(observation.reference_id for observation in new):
+            judge = self._references.judge(reference_id)
+            if judge is not None:
+                scored.add(reference_id)
+                alarms += self._catch_up(connection, reference_id, now)  # those came first
+                group = [observation for observation in new if observation.reference_id == reference_id]
+                alarms += detectors.move(connection, judge, self._task, reference_id, group, now)
+        if new:
+            rows = [_row(observation, now, observation.reference_id in scored) for observation in new]
+            connection.execute(insert(OBSERVATIONS), rows)
+            self._see(connection, new)
+            self._count(connection, unscored=sum(not row["scored"] for row in rows))
+        return alarms
+
+    def _catch_up(self, connection: Connection, reference_id: str, now: float) -> list[Alarm]:
+        judge = self._references.judge(reference_id)
+        waiting = (OBSERVATIONS.c.reference_id == reference_id, ~OBSERVATIONS.c.scored)
+        alarms: list[Alarm] = []
+        while judge is not None:
+            query = select(OBSERVATIONS).where(*waiting).order_by(OBSERVATIONS.c.arrival).limit(MOST)
+            rows = connection.execute(query).mappings().all()
+            if not rows:
+                break
+            seen = [_observation(row) for row in rows]
+            alarms += detectors.move(connection, judge, self._task, reference_id, seen, now)
+            done = OBSERVATIONS.c.arrival <= rows[-1]["arrival"]
+            connection.execute(update(OBSERVATIONS).where(*waiting, done).values(scored=True))
+        return alarms
+
+    def _see(self, connection: Connection, new: Sequence[Observation]) -> None:
+        counts = Counter(observation.instrument or "" for observation in new)
+        key = {"task": self._task}
+        rows = [{**key, "instrument": name, "observations": n, "last_seen": 0.0} for name, n in counts.items()]
+        add(connection, INSTRUMENTS, ["observations"], rows)
+        for name in counts:
+            last = max(observation.time for observation in new if (observation.instrument or "") == name)
+            here = (INSTRUMENTS.c.task == self._task, INSTRUMENTS.c.instrument == name, INSTRUMENTS.c.last_seen < last)
+            connection.execute(update(INSTRUMENTS).where(*here).values(last_seen=last))
+
+    def _count(self, connection: Connection, **amounts: int) -> None:
+        rows = [{"task": self._task, "name": name, "value": value} for name, value in amounts.items() if value]
+        add(connection, COUNTERS, ["value"], rows)
+
+
+def counters(connection: Connection, task: str) -> dict[str, int]:
+    """Everything that was counted since the database was made."""
+    return {row.name: row.value for row in connection.execute(select(COUNTERS).where(COUNTERS.c.task == task))}
+
+
+def _unknown(connection: Connection, observations: Sequence[Observation]) -> list[Observation]:
+    """Those whose id is not stored, the first of each id."""
+    first = {observation.id: observation for observation in reversed(observations)}
+    known = connection.execute(select(OBSERVATIONS.c.id).where(OBSERVATIONS.c.id.in_(list(first)))).scalars()
+    for name in known:
+        del first[name]
+    return [observation for observation in observations if first.get(observation.id) is observation]
+
+
+def _row(observation: Observation, now: float, scored: bool) -> dict[str, Any]:
+    return {
+        "id": observation.id,
+        "task": observation.task,
+        "instrument": observation.instrument or "",
+        "model_version": observation.model_version,
+        "reference_id": observation.reference_id,
+        "seq": observation.seq,
+        "time": observation.time,
+        "received": now,
+        "embedding": np.asarray(observation.embedding, FLOAT).tobytes(),
+        "shape": json.dumps(observation.shape),
+        "acquisition": json.dumps(observation.acquisition),
+        "patient_hmac": observation.patient_hmac,
+        "case_ref": observation.case_ref,
+        "scored": scored,
+    }
+
+
+def _observation(row: RowMapping) -> Observation:
+    return Observation(
+        id=row["id"],
+        task=row["task"],
+        instrument=row["instrument"] or None,
+        model_version=row["model_version"],
+        reference_id=row["reference_id"],
+        seq=row["seq"],
+        time=row["time"],
+        embedding=tuple(np.frombuffer(row["embedding"], FLOAT).tolist()),
+        shape=json.loads(row["shape"]),
+        acquisition=json.loads(row["acquisition"]),
+        patient_hmac=row["patient_hmac"],
+        case_ref=row["case_ref"],
+    )
+
+
+def _refused(item: Any, reason: str) -> Rejection:
+    content = json.dumps(item, sort_keys=True)
+    name = item.get("id") if isinstance(item, dict) else None
+    return {
+        "digest": hashlib.sha256(content.encode()).hexdigest(),
+        "id": name[:LONGEST].encode("ascii", "replace").decode().replace("\0", "?") if isinstance(name, str) else "",
+        "reason": reason[:1000],
+        "content": content[:KEPT_OF_REJECTED],
+    }

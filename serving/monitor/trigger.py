@@ -1,0 +1,228 @@
+"""The thread that decides. Whatever wakes it, it reads the alarm from the database and asks the policy.
+
+A decision to start is written down together with the run, with the exact arguments, before anything is started.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from parfocal_serving.monitor import records
+from parfocal_serving.monitor.cases import CaseStore
+from parfocal_serving.monitor.database import Database
+from parfocal_serving.monitor.records import ENDED, RunRecord
+from parfocal_serving.monitor.references import Champion, References
+from parfocal_serving.monitor.runs import Runs
+from parfocal_serving.monitor.settings import MonitorSettings
+from parfocal_serving.monitor.standing import Watched, standing
+from sqlalchemy import Connection
+
+from parfocal.adapters import kubeflow
+from parfocal.core.errors import UsageError
+from parfocal.core.protocols import Launcher
+from parfocal.steps.config import RunConfig
+from parfocal.triggers import policy
+from parfocal.triggers.policy import Facts, TriggerConfig, TriggerDecision
+
+FOLLOW_SECONDS = 0.5
+"""Between two looks at a run that has not ended."""
+IDLE_SECONDS = 60.0
+"""Between two looks at alarms that stand, where nobody repeats them: a cooldown may have ended."""
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How this installation retrains.
+
+    Attributes:
+        again: look at standing alarms without being told; Alertmanager does it otherwise.
+        by_folder: the pipeline reads the champion from its fetched folder, not from where the registry keeps it.
+    """
+
+    task: str
+    config: TriggerConfig
+    pipeline: Path
+    run: RunConfig
+    launcher: Launcher
+    again: bool
+    by_folder: bool
+
+    @classmethod
+    def of(cls, settings: MonitorSettings) -> Plan:
+        """What the settings say.
+
+        Raises:
+            UsageError: they name a pipeline or a file that is not there, or another task's settings.
+        """
+        local = settings.launcher == "local"
+        run = RunConfig.load(settings.run_config)
+        if run.task != settings.task:
+            raise UsageError(
+                f"the settings of a retrain are for {run.task}, this monitor watches {settings.task}",
+                where=settings.run_config or "PARFOCAL_TASK",
+            )
+        return cls(
+            task=settings.task,
+            config=settings.trigger,
+            pipeline=kubeflow.pipeline(settings.pipeline).absolute(),
+            run=run,
+            launcher=kubeflow.LocalLauncher(settings.state.resolve() / "runs")
+            if local
+            else kubeflow.KubeflowLauncher(),
+            again=settings.trigger_path == "monitor",
+            by_folder=local,
+        )
+
+    def arguments(self, instrument: str, champion: Champion, experience: Path, key: str) -> dict[str, str]:
+        """Exactly what the pipeline gets."""
+        data = self.run.data.model_copy(update={"instrument": instrument})
+        return {
+            "config": self.run.model_copy(update={"data": data}).canonical_json(),
+            "experience_uri": str(experience),
+            "champion_uri": champion.folder if self.by_folder else champion.uri,
+            "idempotency_key": key,
+        }
+
+
+class Trigger(threading.Thread):
+    """Sleeps until it is woken, or a run is to be followed.
+
+    Args:
+        clock: unix seconds.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        references: References,
+        cases: CaseStore,
+        plan: Plan,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        super().__init__(name="trigger", daemon=True)
+        self._database, self._references, self._cases = database, references, cases
+        self._plan, self._clock = plan, clock
+        self._runs = Runs(database, cases, plan.launcher, plan.task, clock)
+        self._signal, self._over, self._alert = threading.Event(), threading.Event(), threading.Event()
+
+    def wake(self, *, alert: bool = False) -> None:
+        """Have a look soon; `alert` when somebody says that there is an alarm, which will be answered in any case."""
+        if alert:
+            self._alert.set()
+        self._signal.set()
+
+    def stop(self) -> None:
+        self._over.set()
+        self._signal.set()
+
+    def run(self) -> None:
+        """Carry on what was begun, and decide when woken; an error never ends it."""
+        pause = 0.0
+        while not self._over.is_set():
+            woken = self._signal.wait(pause)
+            self._signal.clear()
+            try:
+                pause = self.step(woken)
+            except Exception:
+                logger.exception("the trigger goes on after an error")
+                self._over.wait(5)
+                self._signal.set()
+
+    def step(self, woken: bool) -> float:
+        """One look at runs and, if there is a reason, at alarms; seconds until the next."""
+        ended, still = self._runs.carry()
+        if woken or ended or (self._plan.again and not still):
+            self._consider()
+            still = any(run.state not in ENDED for run in self._runs.all())
+        return FOLLOW_SECONDS if still else IDLE_SECONDS
+
+    def again(self, key: str, by: str, reason: str) -> None:
+        """A person has a failed run carried through once more, under its own key.
+
+        Raises:
+            UsageError: there is no such run, or it did not fail.
+        """
+        with self._database.write() as connection:
+            found = next((run for run in records.runs(connection, self._plan.task) if run.key == key), None)
+            if found is None or found.state not in (records.FAILED, records.CANCELLED):
+                raise UsageError("there is no such run that failed", where=key, next="look at /api/state for the runs")
+            said = f"started again by {by}: {reason}"
+            now = self._clock()
+            records.decide(connection, found.task, found.instrument, "start", said, key, "{}", now)
+            records.change(connection, key, state=records.DECIDED, ended=None, error="")
+        self.wake()
+
+    def _consider(self) -> None:
+        asked = self._alert.is_set()
+        self._alert.clear()
+        champion = self._references.champion
+        with self._database.read() as connection:
+            watched = standing(connection, self._references, self._plan.task)
+        if self._references.champion is not champion:  # those alarms may have been another's
+            self.wake(alert=asked)
+            return
+        alarmed = [instrument for instrument in watched if instrument.alarm]
+        if not alarmed and asked:
+            alarmed = [instrument for instrument in watched if instrument.observations]
+        for instrument in alarmed:
+            self._decide(instrument, champion)
+
+    def _decide(self, instrument: Watched, champion: Champion | None) -> None:
+        facts = self._facts(instrument, champion)
+        decision = policy.decide(facts, self._plan.config)
+        if decision.action == "start" and champion is not None:
+            self._start(facts, decision, champion)
+            return
+        with self._database.write() as connection:
+            self._record(connection, facts, decision)
+        logger.info("%s: %s, %s", facts.instrument or "undeclared", decision.action, decision.reason)
+
+    def _start(self, facts: Facts, decision: TriggerDecision, champion: Champion) -> None:
+        """Write decision and run down in one transaction; then the run is carried through, by whoever lives."""
+        earlier = [run.number for run in self._runs.all() if run.instrument == facts.instrument]
+        number = max([self._cases.next_number(facts.instrument), *(1 + n for n in earlier)])
+        experience = self._cases.experience(facts.instrument, number)
+        run = RunRecord(
+            key=decision.key,
+            task=facts.task,
+            instrument=facts.instrument,
+            number=number,
+            pipeline=str(self._plan.pipeline),
+            arguments=self._plan.arguments(facts.instrument, champion, experience, decision.key),
+            decided=facts.now,
+        )
+        with self._database.write() as connection:
+            self._record(connection, facts, decision)
+            records.begin(connection, run)
+        logger.warning("%s: %s, as %s", facts.instrument, decision.reason, decision.key)
+        self._runs.carry()
+
+    def _facts(self, instrument: Watched, champion: Champion | None) -> Facts:
+        runs = [run for run in self._runs.all() if run.instrument == instrument.name]
+        times = [stream.alarm_time for stream in instrument.streams if stream.alarm_time is not None]
+        return Facts(
+            task=self._plan.task,
+            instrument=instrument.name,
+            champion=champion.version if champion else "",
+            epoch=instrument.epoch,
+            alarm=instrument.alarm,
+            now=self._clock(),
+            labelled=self._cases.labelled(instrument.name),
+            alarm_time=min(times, default=None),
+            running=tuple(run.key for run in runs if run.state not in ENDED),
+            launches=tuple(run.decided for run in runs),
+            used_keys=frozenset(run.key for run in runs),
+        )
+
+    def _record(self, connection: Connection, facts: Facts, decision: TriggerDecision) -> None:
+        text = json.dumps({**asdict(facts), "used_keys": sorted(facts.used_keys)}, sort_keys=True)
+        records.decide(
+            connection, facts.task, facts.instrument, decision.action, decision.reason, decision.key, text, facts.now
+        )

@@ -1,0 +1,1 @@
+"""The segmenter: answers photographs with masks and tells the monitor what it saw."""

@@ -1,0 +1,89 @@
+"""What a photograph and its prediction say, as the answer's JSON. Pure: no clock, no file, no model.
+
+Quality flags are a reason to look again, not a diagnosis:
+    field-not-found     less than a twentieth of the picture is lit: no fundus photograph, or a black one
+    low-contrast        inside the field, the 5th and 95th percentile of grey are less than 20 of 255 apart
+    empty-<structure>   nothing of it was found; of a structure inside an empty one this is not said again
+    <structure>-touches-edge   an outermost mask reaches the border of where it was looked for: it may go on outside
+    <structure>-fills-<outer>  an inner structure's mean radius is 0.95 of the outer's or more
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from parfocal_serving.segmenter import codecs
+
+from parfocal.core.bundle import Bundle
+from parfocal.evaluation import glaucoma, metrics
+from parfocal.inference.observe import DARK
+from parfocal.inference.predictor import Prediction
+from parfocal.preprocessing.roi import Box
+
+LIT = 0.05
+"""Fraction of the picture that has to be lit."""
+CONTRAST = 20
+"""Levels of grey between the 5th and the 95th percentile inside the field."""
+FULL = 0.95
+"""Ratio of mean radii at which an inner structure leaves no rim."""
+
+
+def structures(prediction: Prediction) -> dict[str, dict[str, Any]]:
+    """By structure: `mask` (base64 PNG of the image's size), `contour`, `area` and `radius` in pixels."""
+    return {
+        name: {
+            "mask": codecs.encode(mask),
+            "contour": codecs.contour(mask),
+            "area": metrics.area(mask),
+            "radius": round(metrics.radius(mask), 2),
+        }
+        for name, mask in prediction.masks.items()
+    }
+
+
+def ratios(masks: Mapping[str, NDArray[np.bool_]]) -> dict[str, float | None]:
+    """`cdr` and `vertical_cdr` (`parfocal.evaluation.glaucoma`); None without a disc, or in a task without them."""
+    if not {"disc", "cup"} <= masks.keys():
+        return {"cdr": None, "vertical_cdr": None}
+    disc, cup = masks["disc"], masks["cup"]
+    return {"cdr": _rounded(glaucoma.cdr(disc, cup)), "vertical_cdr": _rounded(glaucoma.vertical_cdr(disc, cup))}
+
+
+def quality(image: NDArray[np.uint8], prediction: Prediction, bundle: Bundle) -> list[str]:
+    """Flags of a photograph, BGR uint8 [H, W, 3], and of what was found in it."""
+    flags = _of_picture(image)
+    for name, model in bundle.structures.items():
+        mask, box = prediction.masks[name], prediction.boxes[name]
+        outer = prediction.masks[model.inside] if model.inside else None
+        if box is None:
+            continue
+        if not mask.any():
+            flags.append(f"empty-{name}")
+        elif outer is None:
+            if _touches(mask, box):
+                flags.append(f"{name}-touches-edge")
+        elif metrics.radius(mask) >= FULL * metrics.radius(outer):
+            flags.append(f"{name}-fills-{model.inside}")
+    return flags
+
+
+def _of_picture(image: NDArray[np.uint8]) -> list[str]:
+    step = max(1, min(image.shape[:2]) // 256)  # every n-th pixel tells as much about light and contrast
+    grey = image[::step, ::step, 1]  # green: where a fundus has its contrast
+    lit = grey > DARK
+    if lit.mean() < LIT:
+        return ["field-not-found"]
+    low, high = np.percentile(grey[lit], (5, 95))
+    return ["low-contrast"] if high - low < CONTRAST else []
+
+
+def _touches(mask: NDArray[np.bool_], box: Box) -> bool:
+    seen = mask[box.window]
+    return bool(seen[[0, -1]].any() or seen[:, [0, -1]].any())
+
+
+def _rounded(ratio: float | None) -> float | None:
+    return None if ratio is None else round(ratio, 4)

@@ -1,0 +1,91 @@
+"""The case store: a sample of the photographs, kept only if asked for, written beside the requests and never by them.
+
+A photograph is encoded anew from its pixels, so nothing of the file's metadata is kept; its name is the request's id.
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+import shutil
+import threading
+import time
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import cv2
+
+from parfocal.core.manifest import write_atomic
+from parfocal.preprocessing.images import Pixels
+
+logger = logging.getLogger("parfocal.segmenter")
+
+WAITING = 8
+"""Photographs in memory that wait for the disk; when it is slower than that, sampling skips some."""
+PRUNE = 3600.0
+"""Seconds between two looks for days that are too old."""
+
+
+class Capture:
+    """Keeps `fraction` of the photographs under `root`/captured/<task>/<yyyy-mm-dd>/ for `days` days (UTC)."""
+
+    def __init__(self, root: Path, task: str, fraction: float, days: int) -> None:
+        self._root, self._task = root, task
+        self._fraction, self._days = fraction, days
+        self._queue: queue.Queue[tuple[str, Pixels] | None] = queue.Queue(WAITING)
+        self._thread = threading.Thread(target=self._run, name="capture", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Write what waits, for at most two seconds."""
+        try:
+            self._queue.put(None, timeout=1)
+        except queue.Full:
+            return
+        self._thread.join(2)
+
+    def keep(self, image: Pixels, request: str) -> str | None:
+        """Queue a photograph if its turn has come; its `case_ref`, a path inside the state folder."""
+        if int(request[:8], 16) >= self._fraction * 2**32:
+            return None
+        name = f"captured/{self._task}/{datetime.now(UTC).date()}/{request}.png"
+        try:
+            self._queue.put_nowait((name, image))
+        except queue.Full:
+            return None
+        return name
+
+    def prune(self, today: date) -> None:
+        """Delete the days before the last `days` ones."""
+        first = today - timedelta(days=self._days)
+        for folder in (self._root / "captured" / self._task).glob("????-??-??"):
+            try:
+                old = date.fromisoformat(folder.name) < first
+            except ValueError:
+                continue
+            if old:
+                shutil.rmtree(folder, ignore_errors=True)
+
+    def _run(self) -> None:
+        pruned = -PRUNE
+        while True:
+            if time.monotonic() - pruned >= PRUNE:
+                self.prune(datetime.now(UTC).date())
+                pruned = time.monotonic()
+            try:
+                job = self._queue.get(timeout=PRUNE)
+            except queue.Empty:
+                continue
+            if job is None:
+                return
+            try:
+                self._write(*job)
+            except OSError as error:
+                logger.warning("a photograph was not captured: %s", error)
+
+    def _write(self, name: str, image: Pixels) -> None:
+        file = self._root / name
+        file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        write_atomic(file, cv2.imencode(".png", image, [cv2.IMWRITE_PNG_COMPRESSION, 1])[1].tobytes())

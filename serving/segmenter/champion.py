@@ -1,0 +1,148 @@
+"""The model that answers: read from current.json, warmed, and changed in place when the champion moves."""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from parfocal.core import manifest
+from parfocal.core.bundle import REFERENCE
+from parfocal.core.errors import DataContractError, ParfocalError
+from parfocal.inference.observe import describe
+from parfocal.inference.predictor import Predictor
+from parfocal.phantoms.photograph import case
+
+logger = logging.getLogger("parfocal.segmenter")
+
+CURRENT = "current.json"
+"""Written by the follower beside the bundles it fetched; replaced as a whole, never edited."""
+POLL = 0.25
+"""Seconds between two looks at its time stamp."""
+WARM = 3
+"""Pictures: after the second, OpenVINO's answers take no longer than later ones."""
+
+
+@dataclass(frozen=True, slots=True)
+class Champion:
+    """A loaded model. `runtime` names what computes it; `reference_id` is empty where there is no reference."""
+
+    task: str
+    version: str
+    checksum: str
+    reference_id: str
+    runtime: str
+    predictor: Predictor
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """A champion that could not be loaded or warmed, and why."""
+
+    version: str
+    checksum: str
+    reason: str
+
+
+def load(folder: Path, task: str, version: str, checksum: str, runtime: str) -> Champion:
+    """Load a fetched bundle and answer a phantom's photograph with it, so that no patient's is the first.
+
+    Raises:
+        ParfocalError: it is not whole, not the one that was named, or cannot answer.
+    """
+    predictor = Predictor(folder, runtime)
+    found = manifest.read(folder, "bundle").checksum
+    if found != checksum:
+        raise DataContractError("the folder holds another bundle", where=folder, expected=checksum)
+    if predictor.bundle.task != task:
+        raise DataContractError(f"a bundle for {predictor.bundle.task}", where=folder, expected=task)
+    _warm(predictor, folder)
+    reference = folder / REFERENCE
+    reference_id = manifest.sha256(reference) if reference.is_file() else ""
+    runtimes = "+".join(dict.fromkeys(predictor.runtimes.values()))
+    return Champion(task, version, checksum, reference_id, runtimes, predictor)
+
+
+def _warm(predictor: Predictor, folder: Path) -> None:
+    image = case("A", 0, 0).image
+    for _ in range(WARM):
+        prediction = predictor.predict(image)
+        describe(image, prediction)
+    for name, probability in prediction.probabilities.items():
+        if not np.isfinite(probability).all():
+            raise DataContractError(f"its {name} network gives no numbers", where=folder)
+
+
+class Champions:
+    """Follows current.json in a thread. `current` is replaced in one step: a request keeps the one it began with.
+
+    Attributes:
+        current: what answers, None before the first.
+        rejected: the champion that should answer and cannot, None if all is well.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        task: str,
+        runtime: str,
+        *,
+        swapped: Callable[[Champion | None, Champion], None],
+        refused: Callable[[Rejected], None],
+    ) -> None:
+        self._file = folder / CURRENT
+        self._task, self._runtime = task, runtime
+        self._swapped, self._refused = swapped, refused
+        self._seen: tuple[int, int] | None = None
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="champion", daemon=True)
+        self.current: Champion | None = None
+        self.rejected: Rejected | None = None
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._stopping.set()
+        self._thread.join(1)
+
+    def check(self) -> None:
+        """Load what current.json names, if it was replaced since the last look. A champion is tried once."""
+        try:
+            stat = self._file.stat()
+        except OSError:
+            return  # none yet; one that is taken away does not take the model away
+        if (seen := (stat.st_mtime_ns, stat.st_ino)) == self._seen:
+            return
+        self._seen = seen
+        version = checksum = ""
+        try:
+            values = json.loads(self._file.read_bytes())
+            version, checksum, folder = str(values["version"]), str(values["checksum"]), Path(values["folder"])
+            self._follow(version, checksum, folder)
+        except Exception as error:
+            # Whatever is wrong with a bundle, and a damaged export can raise anything, the old model answers on.
+            reason = str(error) if isinstance(error, ParfocalError) else f"{type(error).__name__}: {error}"
+            logger.error("champion %s cannot answer: %s", version, reason)
+            self.rejected = Rejected(version, checksum, reason)
+            self._refused(self.rejected)
+
+    def _follow(self, version: str, checksum: str, folder: Path) -> None:
+        old = self.current
+        if old is None or (old.version, old.checksum) != (version, checksum):
+            new = load(folder, self._task, version, checksum, self._runtime)
+            self.current = new
+            self._swapped(old, new)
+            logger.warning("champion %s answers (%s, %s)", version, checksum[:12], new.runtime)
+        self.rejected = None
+
+    def _run(self) -> None:
+        while True:
+            self.check()
+            if self._stopping.wait(POLL):
+                return

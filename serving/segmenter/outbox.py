@@ -1,0 +1,128 @@
+"""The durable outbox: what this worker observed and the monitor has not acknowledged yet.
+
+Every worker holds one slot, the first that is free, so a restarted worker inherits what its predecessor left.
+Nothing here ever raises into a request: an observation that cannot be kept is dropped, and the caller counts it.
+"""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from parfocal_serving.segmenter.slot import Slot, lock
+
+from parfocal.core.observations import to_json
+from parfocal.core.types import Observation
+
+logger = logging.getLogger("parfocal.segmenter")
+
+FLUSH = 0.1
+"""Seconds between two flushes to the disk: what a power failure can cost."""
+RETRY = 2.0
+"""Seconds until an outbox that could not be opened is tried again."""
+SLOTS = 1024
+
+
+class Outbox:
+    """Bounded; a full one drops the newest.
+
+    Attributes:
+        slot: this worker's, None while it cannot be opened.
+        arrived: set whenever something was appended.
+    """
+
+    def __init__(self, folder: Path, limit: int) -> None:
+        self._folder = folder
+        self._limit = limit
+        self._opening = threading.Lock()
+        self._tried = 0.0
+        self._failing = ""
+        self.arrived = threading.Event()
+        self.slot: Slot | None = None
+        self._open()
+
+    @property
+    def trouble(self) -> str:
+        """Why the last observation was dropped, empty if it was kept."""
+        return self._failing
+
+    def append(self, observation: Observation) -> bool:
+        """Keep an observation under this slot's next `seq`; False if it was dropped."""
+        slot = self.slot or self._open()
+        if slot is None:
+            return False
+        if slot.pending >= self._limit:
+            return self._dropped(f"full: {slot.pending} observations wait")
+        try:
+            slot.append(to_json(observation))
+        except (sqlite3.Error, ValueError, OSError) as error:
+            if type(error) is sqlite3.DatabaseError:  # damaged: opening it again sets the file aside
+                self.slot = None
+                slot.close()
+            return self._dropped(str(error))
+        if self._failing:
+            logger.warning("the outbox takes observations again")
+            self._failing = ""
+        self.arrived.set()
+        return True
+
+    def flush(self) -> None:
+        """Have what was appended on the disk, and an outbox that could not be opened tried again."""
+        slot = self.slot or self._open()
+        try:
+            if slot is not None:
+                slot.flush()
+        except (sqlite3.Error, OSError) as error:
+            self._dropped(str(error))
+
+    def abandoned(self) -> Iterator[Slot]:
+        """Slots with observations whose worker is gone, each held until the next is asked for."""
+        for file in sorted(self._folder.glob("*.db")):
+            held = lock(file.with_suffix(".lock"))
+            if held is None:
+                continue
+            try:
+                slot = Slot(file, held)
+            except (sqlite3.Error, OSError):
+                continue
+            try:
+                if slot.pending:
+                    yield slot
+            finally:
+                slot.close()
+
+    def close(self) -> None:
+        """Let go of the slot; what waits in it stays."""
+        slot, self.slot = self.slot, None
+        self._tried = float("inf")
+        if slot is not None:
+            slot.close()
+
+    def _open(self) -> Slot | None:
+        with self._opening:
+            if self.slot is None and time.monotonic() - self._tried >= RETRY:
+                self._tried = time.monotonic()
+                try:
+                    self.slot = self._first_free()
+                except (sqlite3.Error, OSError) as error:
+                    self._dropped(str(error))
+        return self.slot
+
+    def _first_free(self) -> Slot:
+        self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        for number in range(SLOTS):
+            file = self._folder / f"{number}.db"
+            held = lock(file.with_suffix(".lock"))
+            if held is not None:
+                return Slot(file, held)
+        raise OSError(f"all {SLOTS} slots are held by other workers")
+
+    def _dropped(self, reason: str) -> bool:
+        if reason != self._failing and not (self._failing.startswith("full") and reason.startswith("full")):
+            logger.warning("the outbox in %s drops observations: %s", self._folder, reason)
+        self._failing = reason
+        return False

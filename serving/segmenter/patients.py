@@ -1,0 +1,54 @@
+"""A patient's key leaves this process only as an HMAC, so that one patient can be followed and none can be named."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import os
+import secrets
+from pathlib import Path
+from uuid import uuid4
+
+from parfocal.core.errors import DataContractError
+
+SECRET = "patient.secret"  # noqa: S105  a file's name
+"""File in the state folder, readable by its owner alone. Whoever loses it starts new pseudonyms."""
+
+
+def pseudonym(secret: bytes, patient: str) -> str:
+    """HMAC-SHA256 of a patient's key, in hex."""
+    return hmac.new(secret, patient.encode(), hashlib.sha256).hexdigest()
+
+
+def load_secret(configured: str, state: Path) -> bytes:
+    """The configured secret, or the one in the state folder, made on first use.
+
+    Raises:
+        DataContractError: the file is there and empty: someone's pseudonyms would silently change.
+    """
+    if configured:
+        return configured.encode()
+    file = state / SECRET
+    if not file.exists():
+        _make(file)
+    secret = file.read_bytes().strip()
+    if not secret:
+        raise DataContractError("the patients' secret is empty", where=file, next="restore it, or remove the file")
+    return secret
+
+
+def _make(file: Path) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    mine = file.with_name(f".{file.name}.{uuid4().hex}")
+    try:
+        descriptor = os.open(mine, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w") as stream:
+            stream.write(secrets.token_hex(32))
+            stream.flush()
+            os.fsync(stream.fileno())
+        try:
+            os.link(mine, file)  # the first of several workers wins, and none sees half a secret
+        except FileExistsError:
+            return
+    finally:
+        mine.unlink(missing_ok=True)

@@ -1,0 +1,98 @@
+"""What the segmenter is told by its environment: addresses, secrets, and limits that depend on the machine."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from pydantic import Field
+
+from parfocal.adapters.settings import Settings
+
+
+class SegmenterSettings(Settings):
+    """Read once when a worker starts. Every limit holds for one worker, not for all of them together."""
+
+    workers: int = Field(
+        default=1, ge=1, validation_alias="PARFOCAL_SEGMENTER_WORKERS", description="processes that answer"
+    )
+    threads: int = Field(
+        default=0,
+        ge=0,
+        validation_alias="PARFOCAL_SEGMENTER_THREADS",
+        description="requests that a worker computes at once; 0: its share of the processors it may use",
+    )
+    runtime: str = Field(
+        default="auto",
+        validation_alias="PARFOCAL_SEGMENTER_RUNTIME",
+        description="`openvino`, `pytorch`, or `auto`: the first that the bundle was exported for",
+    )
+    upload_mb: float = Field(
+        default=25.0,
+        gt=0,
+        validation_alias="PARFOCAL_SEGMENTER_UPLOAD_MB",
+        description="largest request body in megabytes (10^6 bytes); a larger one is answered 413",
+    )
+    megapixels: float = Field(
+        default=50.0,
+        gt=0,
+        validation_alias="PARFOCAL_SEGMENTER_MEGAPIXELS",
+        description="largest photograph in millions of pixels, checked before a pixel is decoded: 3 bytes each",
+    )
+    timeout: float = Field(
+        default=30.0,
+        gt=0,
+        validation_alias="PARFOCAL_SEGMENTER_TIMEOUT",
+        description="seconds from a request's first byte to its answer; later it is answered 504",
+    )
+    concurrency: int = Field(
+        default=64,
+        ge=1,
+        validation_alias="PARFOCAL_SEGMENTER_CONCURRENCY",
+        description="requests a worker has at once, computed and waiting; one more is answered 429",
+    )
+    outbox: Path | None = Field(
+        default=None,
+        validation_alias="PARFOCAL_OUTBOX",
+        description="folder of observations not yet delivered, on a disk of this machine; default: in the state folder",
+    )
+    outbox_rows: int = Field(
+        default=50_000,
+        ge=1,
+        validation_alias="PARFOCAL_OUTBOX_ROWS",
+        description="observations a worker keeps for a monitor that is away, about 4 KB each; one more is dropped",
+    )
+    capture: float = Field(
+        default=0.0,
+        ge=0,
+        le=1,
+        validation_alias="PARFOCAL_CAPTURE",
+        description="fraction of the photographs that are kept, without their metadata; 0 keeps none",
+    )
+    capture_days: int = Field(
+        default=30, ge=1, validation_alias="PARFOCAL_CAPTURE_DAYS", description="days after which a kept one is deleted"
+    )
+    patient_secret: str = Field(
+        default="",
+        validation_alias="PARFOCAL_PATIENT_SECRET",
+        description="key of the patients' HMAC, the same wherever one installation answers; empty: made once and kept "
+        "in the state folder",
+    )
+
+    @property
+    def pool(self) -> int:
+        """Requests that a worker computes at once."""
+        return self.threads or max(1, len(os.sched_getaffinity(0)) // self.workers)
+
+    @property
+    def outbox_folder(self) -> Path:
+        """Where every worker has a slot."""
+        return self.outbox or self.state.resolve() / "outbox" / self.task
+
+    @property
+    def upload_bytes(self) -> int:
+        return int(self.upload_mb * 1e6)
+
+    @property
+    def pixels(self) -> int:
+        return int(self.megapixels * 1e6)

@@ -1,0 +1,223 @@
+"""One worker process: its model, its outbox, its threads, and the whole of one request's work."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any
+from uuid import uuid4
+
+import cv2
+from parfocal_serving.segmenter import answer, codecs, metrics
+from parfocal_serving.segmenter.capture import Capture
+from parfocal_serving.segmenter.champion import Champion, Champions, Rejected
+from parfocal_serving.segmenter.outbox import FLUSH, Outbox
+from parfocal_serving.segmenter.patients import load_secret, pseudonym
+from parfocal_serving.segmenter.problems import RequestError
+from parfocal_serving.segmenter.sender import Monitor, Sender
+from parfocal_serving.segmenter.settings import SegmenterSettings
+
+from parfocal.core.types import Observation
+from parfocal.inference.observe import describe
+from parfocal.inference.predictor import Prediction
+from parfocal.preprocessing.images import Pixels
+
+logger = logging.getLogger("parfocal.segmenter")
+
+GAUGES = 0.5
+"""Seconds between two counts of the outbox."""
+
+
+class Worker:
+    """What `service.py` starts in every process. `segment` may be called from several threads."""
+
+    def __init__(self, settings: SegmenterSettings) -> None:
+        self.settings = settings
+        cv2.setNumThreads(1)  # requests run side by side; threads inside one would fight for the same processors
+        metrics.bury_the_dead()
+        self.pool = ThreadPoolExecutor(settings.pool, thread_name_prefix="segment")
+        self.outbox = Outbox(settings.outbox_folder, settings.outbox_rows)
+        self.champions = Champions(
+            settings.serving, settings.task, settings.runtime, swapped=self._swapped, refused=self._refused
+        )
+        self.sender = None
+        if settings.monitor_url:
+            monitor = Monitor(settings.monitor_url, settings.token)
+            self.sender = Sender(self.outbox, monitor, sent=metrics.SENT.inc, refused=metrics.REFUSED.inc)
+        else:
+            logger.warning("PARFOCAL_MONITOR_URL is empty: observations stay in the outbox")
+        self.capture = None
+        if settings.capture:
+            self.capture = Capture(settings.state.resolve(), settings.task, settings.capture, settings.capture_days)
+        self._secret = load_secret(settings.patient_secret, settings.state.resolve())
+        self._stopping = threading.Event()
+        self._parent = os.getppid()
+        self._upkeep = threading.Thread(target=self._keep_up, name="upkeep", daemon=True)
+
+    def start(self) -> None:
+        """Start the threads; the first model is loaded by one of them."""
+        for part in (self.champions, self.sender, self.capture, self._upkeep):
+            if part is not None:
+                part.start()
+
+    def stop(self) -> None:
+        """Stop what `start` started and let go of the outbox; what waits in it is durable."""
+        self._stopping.set()
+        self._upkeep.join(1)
+        self.pool.shutdown(wait=True, cancel_futures=True)
+        for part in (self.champions, self.sender, self.capture):
+            if part is not None:
+                part.stop()
+        self.outbox.flush()
+        self.outbox.close()
+
+    def segment(
+        self, champion: Champion, data: bytes, instrument: str | None, patient: str | None, received: float
+    ) -> bytes:
+        """Answer one photograph, and keep in the outbox what was seen in it before the answer leaves.
+
+        Args:
+            champion: that answers, the current one when the request began.
+            data: the uploaded file.
+            instrument, patient: as the caller declared them.
+            received: `time.perf_counter()` when the request began.
+
+        Raises:
+            RequestError: this is no photograph.
+        """
+        timing: dict[str, float] = {}
+        with self._stage("decode", timing):
+            image = codecs.decode(data, self.settings.pixels)
+        with self._stage("segment", timing):
+            prediction = champion.predictor.predict(image)
+        request = uuid4().hex
+        with self._stage("encode", timing):
+            values: dict[str, Any] = {
+                "request_id": request,
+                "instrument": instrument,
+                "model": {
+                    "task": champion.task,
+                    "version": champion.version,
+                    "checksum": champion.checksum,
+                    "runtime": champion.runtime,
+                },
+                "structures": answer.structures(prediction),
+                **answer.ratios(prediction.masks),
+                "quality": answer.quality(image, prediction, champion.predictor.bundle),
+            }
+        with self._stage("observe", timing):
+            self._observe(request, champion, image, prediction, instrument, patient)
+        timing["total"] = time.perf_counter() - received
+        values["timing_ms"] = {name: round(1000 * seconds, 3) for name, seconds in timing.items()}
+        return json.dumps(values, separators=(",", ":")).encode()
+
+    def no_champion(self) -> RequestError:
+        """Why nothing can answer yet: status 503."""
+        rejected = self.champions.rejected
+        return RequestError(
+            503,
+            f"version {rejected.version} cannot answer" if rejected else "there is no champion yet",
+            where=f"task {self.settings.task}",
+            expected="a model under the alias `champion`",
+            next="see /readyz and the log" if rejected else "train and promote a model, and keep the follower up",
+        )
+
+    def readiness(self) -> dict[str, Any]:
+        """What /readyz says."""
+        current, rejected = self.champions.current, self.champions.rejected
+        slot, sender = self.outbox.slot, self.sender
+        return {
+            "ready": current is not None,
+            "task": self.settings.task,
+            "champion": current
+            and {"version": current.version, "checksum": current.checksum, "drift": bool(current.reference_id)},
+            "rejected": rejected
+            and {"version": rejected.version, "checksum": rejected.checksum, "reason": rejected.reason},
+            "outbox": {
+                "pending": slot.pending if slot else 0,
+                "dropping": self.outbox.trouble,
+                "sending": sender is not None,
+                "monitor": sender.trouble if sender else "PARFOCAL_MONITOR_URL is empty: nothing is sent",
+            },
+        }
+
+    def _observe(
+        self,
+        request: str,
+        champion: Champion,
+        image: Pixels,
+        prediction: Prediction,
+        instrument: str | None,
+        patient: str | None,
+    ) -> None:
+        try:
+            seen = describe(image, prediction)
+            observation = Observation(
+                id=request,
+                task=champion.task,
+                instrument=instrument,
+                model_version=champion.version,
+                reference_id=champion.reference_id,
+                seq=0,  # the outbox gives it
+                time=time.time(),
+                embedding=seen.embedding,
+                shape=seen.shape,
+                acquisition=seen.acquisition,
+                patient_hmac=pseudonym(self._secret, patient) if patient else None,
+                case_ref=self.capture.keep(image, request) if self.capture else None,
+            )
+            kept = self.outbox.append(observation)
+        except Exception:  # a clinic's answer never depends on what is told to the monitor
+            logger.exception("an observation could not be made")
+            kept = False
+        if not kept:
+            metrics.DROPPED.inc()
+
+    @contextmanager
+    def _stage(self, name: str, timing: dict[str, float]) -> Iterator[None]:
+        began = time.perf_counter()
+        yield
+        timing[name] = time.perf_counter() - began
+        metrics.STAGE_SECONDS.labels(self.settings.task, name).observe(timing[name])
+
+    def _swapped(self, old: Champion | None, new: Champion) -> None:
+        metrics.MODEL.labels(new.task, new.version, new.checksum).set(1)
+        if old is not None:
+            metrics.MODEL.labels(old.task, old.version, old.checksum).set(0)
+            metrics.SWAPS.inc()
+
+    def _refused(self, rejected: Rejected) -> None:
+        metrics.REJECTED.labels(self.settings.task, rejected.version).inc()
+
+    def _keep_up(self) -> None:
+        """Flush the outbox, count it, and end with the process that started this one."""
+        counted = 0.0
+        while not self._stopping.wait(FLUSH):
+            self._try(self.outbox.flush)
+            if time.monotonic() - counted >= GAUGES:
+                counted = time.monotonic()
+                self._try(self._count)
+            if os.getppid() != self._parent:
+                # BentoML's own parent was killed: left alone, this worker would hold the port for ever.
+                logger.warning("the parent process is gone")
+                os.kill(os.getpid(), signal.SIGTERM)
+                return
+
+    def _count(self) -> None:
+        slots = [slot for slot in (self.outbox.slot, self.sender and self.sender.adopted) if slot]
+        times = [oldest for slot in slots if (oldest := slot.oldest()) is not None]
+        metrics.PENDING.set(sum(slot.pending for slot in slots))
+        metrics.OLDEST.set(max(0.0, time.time() - min(times)) if times else 0.0)
+
+    def _try(self, work: Callable[[], None]) -> None:
+        try:
+            work()
+        except Exception:  # the next turn is a tenth of a second away
+            logger.exception("upkeep failed")

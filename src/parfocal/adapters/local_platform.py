@@ -1,0 +1,323 @@
+"""Starts the services of one machine in their order, watches them, starts those again that die, and ends them all."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from types import TracebackType
+from typing import Any
+
+from parfocal.adapters import local_record
+from parfocal.adapters.local_services import HOST, SERVICES, Place, Service, environment, token, trigger_path
+from parfocal.adapters.mlflow_client import without_password
+from parfocal.adapters.processes import Child, Processes, free_port, port_is_free, wait_until
+from parfocal.adapters.settings import Settings
+from parfocal.core.errors import OutsideServiceError, ParfocalError, UsageError
+from parfocal.core.protocols import Reporter
+from parfocal.core.reporting import Silent
+
+NAMES = tuple(service.name for service in SERVICES)
+LOOK = 0.2
+"""Seconds between two looks at the processes."""
+FIRST_PAUSE, LONGEST_PAUSE, GOOD_LIFE = 0.5, 10.0, 60.0
+"""Seconds before a service that died is started again, doubled each time, and anew after a life of so many."""
+READY = 60.0
+"""Seconds a live service gets to be ready before the start goes on without it and says so."""
+
+
+@dataclass
+class Running:
+    """A service that was started.
+
+    Attributes:
+        state: ``starting``, then ``up``; when it has died ``restarting`` until it is launched again, then ``coming``
+            until it is up; ``stopped`` when it was told to.
+        pause: seconds before the next restart.
+        again: of the monotonic clock, when that is due.
+    """
+
+    service: Service
+    child: Child
+    since: float
+    state: str = "starting"
+    restarts: int = 0
+    pause: float = FIRST_PAUSE
+    again: float = 0.0
+
+
+class LocalPlatform:
+    """The services of one state folder, as a context: leaving it leaves nothing running. Safe for several threads.
+
+    Attributes:
+        addresses: service to URL, of all that this platform may start; known before they run.
+        token: what the monitor demands.
+        trigger_path: ``alertmanager`` or ``monitor``.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        only: Sequence[str] | None = None,
+        ports: Mapping[str, int] | None = None,
+        host: str = HOST,
+        workers: int = 0,
+        environment: Mapping[str, str] | None = None,
+        reporter: Reporter | None = None,
+        name: str = "platform",
+        services: Sequence[Service] = SERVICES,
+    ) -> None:
+        """Choose services and ports. Nothing is started or written yet.
+
+        Args:
+            settings: of this installation. A registry behind an http address is used, not started.
+            only: services that this platform may start; default: all that are installed.
+            ports: service to port; free ones are found for the others.
+            host: where segmenter and monitor listen.
+            workers: processes of the segmenter; 0: as its own settings say.
+            environment: variables for every service.
+            reporter: hears what happens; the log has it too.
+            name: of the record in the state folder.
+            services: what there is to choose from.
+
+        Raises:
+            UsageError: there is no such service, or a port was named twice or for none.
+        """
+        self._services = _chosen(services, only, settings)
+        self.left_out = tuple(s.name for s in services if (only is None or s.name in only) and not s.installed())
+        self.state, self._name = settings.state.resolve(), name
+        self._reporter = reporter or Silent()
+        self._settings, self._host, self._workers = settings, host, workers
+        self._extra = dict(environment or {})
+        self._ports = _ports(self._services, dict(ports or {}))
+        self._running: dict[str, Running] = {}
+        self._lock = threading.RLock()
+        self._closing = threading.Event()
+
+    def __enter__(self) -> LocalPlatform:
+        """Take the state folder.
+
+        Raises:
+            UsageError: something runs on it already, or a port that was asked for is taken.
+        """
+        self.state.mkdir(parents=True, exist_ok=True)
+        self._locks = local_record.Locks(self.state, tuple(self._services))
+        try:
+            for name, port in self._ports.items():
+                if not port_is_free(port):
+                    raise UsageError(f"port {port} for {name} is taken", next="name another port, or none")
+            self.token = token(self._settings)
+        except BaseException:
+            self._locks.release()
+            raise
+        self._place = Place(self._settings, self._ports, self._host, self.token, self._workers, self._extra)
+        self._processes = Processes(self.state / "logs")
+        self._processes.logs.mkdir(parents=True, exist_ok=True)
+        self._log = (self._processes.logs / f"{self._name}.log").open("a", buffering=1)
+        self._began = datetime.now(UTC).isoformat(timespec="seconds")
+        self._write()
+        self._watcher = threading.Thread(target=self._watch, name="watcher", daemon=True)
+        self._watcher.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._closing.set()
+        self._watcher.join()
+        try:
+            self.stop()
+        finally:
+            self._processes.close()
+            (self.state / f"{self._name}.json").unlink(missing_ok=True)
+            self._log.close()
+            self._locks.release()
+
+    @property
+    def addresses(self) -> dict[str, str]:
+        known = {name: f"http://{HOST}:{port}" for name, port in self._ports.items()}
+        registry = without_password(self._settings.mlflow_uri)
+        return {"mlflow": registry, **known} if registry.startswith("http") else known
+
+    @property
+    def trigger_path(self) -> str:
+        return trigger_path(self._place)
+
+    def start(self, *names: str) -> None:
+        """Start these services, by default all, each after those that it needs, and wait until they are ready.
+
+        Those that are not installed here or run already are passed over.
+
+        Raises:
+            OutsideServiceError: one died or was not ready in time; with the last lines of its log.
+        """
+        wanted = [self._services[name] for name in self._services if not names or name in names]
+        futures: dict[str, Future[None]] = {}
+        given_up = threading.Event()
+        with ThreadPoolExecutor(len(wanted) or 1) as pool:
+            for service in wanted:  # in an order in which those that are needed come first
+                needed = [futures[other] for other in service.after if other in futures]
+                futures[service.name] = pool.submit(self._start, service, needed, given_up)
+            try:
+                for future in futures.values():
+                    future.result()
+            except BaseException:  # Ctrl-C too: nobody waits for the others
+                given_up.set()
+                self.stop(*futures)
+                raise
+
+    def stop(self, *names: str, kill: bool = False) -> None:
+        """End these services, by default all, who asks before who answers. They are not started again."""
+        for turn in sorted({service.ends for service in self._services.values()}):
+            chosen = [s.name for s in self._services.values() if s.ends == turn and (not names or s.name in names)]
+            with self._lock:
+                for name in chosen:
+                    if name in self._running:
+                        self._running[name].state = "stopped"
+            self._processes.stop(*chosen, kill=kill)
+        self._write()
+
+    def alive(self, name: str) -> bool:
+        """Whether a service's process runs."""
+        with self._lock:
+            return name in self._running and self._running[name].child.alive()
+
+    def pid(self, name: str) -> int | None:
+        """Of a service's process, None when it does not run. After a restart it is another."""
+        with self._lock:
+            return self._running[name].child.pid if self.alive(name) else None
+
+    def states(self) -> dict[str, str]:
+        """Service to its state, as in `Running`; ``waiting`` before it was started."""
+        with self._lock:
+            found = {name: running.state for name, running in self._running.items()}
+        return {name: found.get(name, "waiting") for name in self._services}
+
+    def wait(self, ended: threading.Event | None = None) -> None:
+        """Return at Ctrl-C, or when the event is set."""
+        ended = ended or threading.Event()
+        with suppress(KeyboardInterrupt):
+            while not ended.wait(0.5):
+                pass
+
+    def _start(self, service: Service, needed: Sequence[Future[None]], given_up: threading.Event) -> None:
+        for future in needed:
+            future.result()
+        with self._lock:
+            if self.alive(service.name) or given_up.is_set():
+                return
+            running = self._running[service.name] = Running(service, *self._launch(service))
+        self._write()
+        took = wait_until(lambda: service.is_live(self._place, running.since), running.child, service.seconds)
+        try:
+            took += wait_until(lambda: service.is_ready(self._place), running.child, READY)
+        except OutsideServiceError:
+            if not running.child.alive():
+                raise
+            self._note(f"{service.name} runs but is not ready; see {running.child.log}")
+        with self._lock:
+            if running.state == "starting":
+                running.state = "up"
+        self._note(f"{service.name} is up after {took:.1f} s, process {running.child.pid}")
+        self._write()
+
+    def _launch(self, service: Service) -> tuple[Child, float]:
+        since = time.time()
+        child = self._processes.start(
+            service.name, service.command(self._place), environment(service, self._place), keep=service.keep
+        )
+        return child, since
+
+    def _watch(self) -> None:
+        while not self._closing.wait(LOOK):
+            for running in tuple(self._running.values()):
+                try:
+                    if self._look(running):
+                        self._write()
+                except (ParfocalError, OSError) as error:  # such as a full disk: the next look is soon
+                    self._note(f"{running.service.name}: {error}")
+
+    def _look(self, running: Running) -> bool:
+        """One step of a service's life; whether anything changed."""
+        up = running.state == "coming" and running.service.is_live(self._place, running.since)
+        now, name = time.monotonic(), running.service.name
+        with self._lock:
+            if running.state in ("up", "coming") and not running.child.alive():
+                if time.time() - running.since > GOOD_LIFE:
+                    running.pause = FIRST_PAUSE
+                code = running.child.returncode
+                self._note(f"{name} ended with code {code}; starting it again in {running.pause:g} s")
+                running.state, running.again = "restarting", now + running.pause
+                running.pause = min(2 * running.pause, LONGEST_PAUSE)
+                return True
+            if running.state == "coming" and up:
+                running.state = "up"
+                self._note(f"{name} is up again, process {running.child.pid}")
+                return True
+            if running.state == "restarting" and now >= running.again:
+                return self._relaunch(running, now)
+        return False
+
+    def _relaunch(self, running: Running, now: float) -> bool:
+        if not running.service.keep and not running.child.gone():
+            return False  # its workers are still being ended, and may hold the port
+        running.again = now + running.pause  # in case the launch fails
+        running.child, running.since = self._launch(running.service)
+        running.restarts += 1
+        running.state = "coming"
+        return True
+
+    def _note(self, text: str) -> None:
+        with suppress(OSError):
+            self._log.write(f"{datetime.now().astimezone():%Y-%m-%d %H:%M:%S} {text}\n")
+        self._reporter.note(text)
+
+    def _write(self) -> None:
+        with self._lock:
+            services = {name: self._entry(running) for name, running in self._running.items()}
+            values = {
+                "supervisor": os.getpid(),
+                "started": self._began,
+                "manages": list(self._services),
+                "ready": all(running.state == "up" for running in self._running.values()) and bool(self._running),
+                "trigger_path": self.trigger_path,
+                "logs": str(self.state / "logs"),
+                "addresses": self.addresses,
+                "services": services,
+            }
+            local_record.write(self.state, self._name, values)
+
+    def _entry(self, running: Running) -> dict[str, Any]:
+        name = running.service.name
+        return {
+            "state": running.state,
+            "pid": running.child.pid if running.child.alive() else None,
+            "port": self._ports.get(name),
+            "address": self.addresses.get(name) if name in self._ports else None,
+            "log": str(running.child.log),
+            "started": datetime.fromtimestamp(running.since, UTC).isoformat(timespec="seconds"),
+            "restarts": running.restarts,
+        }
+
+
+def _chosen(services: Sequence[Service], only: Sequence[str] | None, settings: Settings) -> dict[str, Service]:
+    known = [service.name for service in services]
+    for name in only or ():
+        if name not in known:
+            raise UsageError(f"there is no service '{name}'", expected=", ".join(known))
+    named = {service.name: service for service in services if only is None or service.name in only}
+    elsewhere = settings.artifacts is None  # a registry that somebody else runs
+    return {name: s for name, s in named.items() if s.installed() and not (name == "mlflow" and elsewhere)}
+
+
+def _ports(services: Mapping[str, Service], asked: dict[str, int]) -> dict[str, int]:
+    taken = [port for name, port in asked.items() if name in services]
+    if len(set(taken)) < len(taken):
+        raise UsageError("two services were given the same port", expected="one each")
+    return {name: asked.get(name) or free_port() for name, service in services.items() if service.live}

@@ -1,0 +1,61 @@
+"""`parfocal demo`: the whole loop on this machine, with every part that a cluster has except the cluster.
+
+A camera is learned and promoted; its model answers at an endpoint; a camera that nobody has seen comes to that
+endpoint; the monitor raises the alarm; labels arrive; the pipeline runs, the gate decides, the endpoint swaps.
+"""
+
+from __future__ import annotations
+
+import os
+from datetime import datetime
+from pathlib import Path
+
+import click
+
+from parfocal.core.errors import UsageError
+
+FOREIGN = ("MLFLOW_TRACKING_URI", "PARFOCAL_DATABASE_URL", "MLFLOW_RUN_ID", "PARFOCAL_SHARED", "PARFOCAL_MONITOR_URL")
+"""What would lead the demo into somebody's own platform."""
+
+
+@click.command()
+@click.option(
+    "--data", type=click.Path(path_type=Path, exists=True, file_okay=False), help="First instrument's images."
+)
+@click.option(
+    "--new", type=click.Path(path_type=Path, exists=True, file_okay=False), help="The instrument that arrives."
+)
+@click.option(
+    "--out", default="runs/demo", show_default=True, type=click.Path(path_type=Path), help="Everything goes here."
+)
+@click.option("--wait/--no-wait", default=True, show_default=True, help="Keep the pages up at the end, until Ctrl-C.")
+def demo(data: Path | None, new: Path | None, out: Path, wait: bool) -> None:
+    """Watch a new camera being noticed, learned and served: endpoint, drift alarm, pipeline, gate, promotion.
+
+    Starts MLflow, the segmenter, the monitor and, when installed, Prometheus with Alertmanager, on free ports of this
+    machine, and stops them at the end. Without arguments the patients are simulated. --data and --new take your own
+    folders (images/NAME.jpg, disc/NAME.png, cup/NAME.png). Nothing outside --out is written.
+    """
+    if (data is None) != (new is None):
+        raise UsageError("--data and --new go together", next="name both folders, or neither for simulated cameras")
+    from parfocal.cli.demo import view
+    from parfocal.cli.demo.play import play
+
+    out = _fresh(out.absolute())
+    os.environ["PARFOCAL_STATE"] = str(out / "state")
+    for name in FOREIGN:
+        os.environ.pop(name, None)
+    try:
+        play(out, (data.absolute(), new.absolute()) if data is not None and new is not None else None, wait=wait)
+    finally:
+        view.save(out / "console.svg")
+
+
+def _fresh(out: Path) -> Path:
+    """An empty folder; an earlier demo is moved aside, not removed."""
+    if out.exists() and any(out.iterdir()):
+        aside = out.with_name(f"{out.name}-before-{datetime.now().astimezone():%Y%m%d-%H%M%S}")
+        out.rename(aside)
+        click.echo(f"an earlier demo is now {aside}")
+    out.mkdir(parents=True, exist_ok=True)
+    return out

@@ -1,0 +1,76 @@
+"""From observations to p-values: against one instrument's usual, or against the nearest of several."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from parfocal.core.types import Observation
+from parfocal.drift import Stream, conformal
+from parfocal.drift.mahalanobis import Model
+from parfocal.drift.run_length import Threshold
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Usual:
+    """What one instrument's cases are like in one stream.
+
+    Attributes:
+        model: fitted to the fitted part.
+        typical: median distance of held-out cases. Distances are divided by it, so that "nearest" compares instruments
+            whose cases scatter differently.
+        calibration: distances of held-out cases over `typical`, ascending, [n]; +inf where one cannot be measured.
+    """
+
+    model: Model
+    typical: float
+    calibration: Floats
+
+    def distances(self, vectors: Floats) -> Floats:
+        """In units of a typical held-out case, [N]; a row of NaN is infinitely far."""
+        return self.model.distances(vectors) / self.typical
+
+
+@dataclass(frozen=True, eq=False)
+class Scorer:
+    """Turns cases into p-values, for one declared instrument or for undeclared traffic.
+
+    Attributes:
+        stream: how cases are looked at.
+        usual: what they are held against; with several, the nearest counts.
+        calibration: scores of held-out cases, ascending.
+        threshold: of the CUSUM that these p-values go into.
+    """
+
+    stream: Stream
+    usual: tuple[Usual, ...]
+    calibration: Floats
+    threshold: Threshold
+
+    @property
+    def calibration_size(self) -> int:
+        """Held-out cases; 1 over one more is the smallest p-value."""
+        return len(self.calibration)
+
+    def scores(self, observations: Sequence[Observation]) -> Floats:
+        """Distance from the nearest instrument, float64 [N]; larger is stranger, +inf where nothing can be measured."""
+        return nearest(self.usual, self.stream.vectors(observations, self.usual[0].model.width))
+
+    def p_values(self, observations: Sequence[Observation]) -> Floats:
+        """Conformal p-values, float64 [N]: (1 + held-out scores at or above) / (n + 1).
+
+        A case that cannot be measured scores +inf and has the smallest p-value, unless held-out cases could not be
+        measured either: then it is as strange as they are rare.
+        """
+        return conformal.p_values(self.scores(observations), self.calibration)
+
+
+def nearest(usual: Sequence[Usual], vectors: Floats) -> Floats:
+    """Distance of each row from the instrument that it is nearest to, [N]."""
+    distances: Floats = np.min([one.distances(vectors) for one in usual], axis=0)
+    return distances

@@ -1,0 +1,62 @@
+"""The detector tried on made-up cases, without any of the mathematics of `run_length`: what that is checked against."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from parfocal.drift.cusum import normal_scores
+
+
+def simulate(
+    h: float,
+    reference_size: int,
+    *,
+    k: float = 0.5,
+    shift: float = 0.0,
+    runs: int = 1000,
+    limit: int = 10_000,
+    seed: int = 0,
+    references: NDArray[np.float64] | None = None,
+) -> NDArray[np.int64]:
+    """Cases to the first alarm of independent runs, int64 [runs]; `limit` where there was none by then.
+
+    The distance of a case is standard normal, that of a changed instrument's case `shift` higher. Every run draws its
+    own held-out cases, then cases until its CUSUM of conformal normal scores reaches `h`.
+
+    Args:
+        h: threshold.
+        reference_size: held-out cases.
+        k: allowance of the CUSUM.
+        shift: of the new cases, in standard deviations of the distance; 0 for false alarms.
+        runs: how many.
+        limit: cases after which a run ends.
+        seed: equal arguments give equal runs.
+        references: distances of held-out cases [runs, reference_size] to use instead of drawn ones.
+    """
+    rng = np.random.default_rng(seed)
+    held_out = rng.standard_normal((runs, reference_size)) if references is None else references
+    table = normal_scores(np.arange(1, reference_size + 2) / (reference_size + 1.0))  # by how many reach the score
+    ascending = np.sort(held_out, axis=1)
+    statistic, lengths = np.zeros(runs), np.full(runs, limit, np.int64)
+    alive = np.arange(runs)
+    for case in range(1, limit + 1):
+        reached = _reached(ascending, alive, rng.standard_normal(len(alive)) + shift)
+        statistic = np.maximum(statistic + table[reached] - k, 0.0)
+        alarm = statistic >= h
+        lengths[alive[alarm]] = case
+        alive, statistic = alive[~alarm], statistic[~alarm]
+        if not len(alive):
+            break
+    return lengths
+
+
+def _reached(ascending: NDArray[np.float64], rows: NDArray[np.int64], scores: NDArray[np.float64]) -> NDArray[np.int64]:
+    """How many of its row's sorted values are at or above each score: a binary search in all rows at once."""
+    size = ascending.shape[1]
+    low, high = np.zeros(len(rows), np.int64), np.full(len(rows), size, np.int64)
+    while (low < high).any():
+        middle = np.minimum((low + high) // 2, size - 1)
+        below = (ascending[rows, middle] < scores) & (low < high)
+        low, high = np.where(below, middle + 1, low), np.where(below, high, np.minimum(high, middle))
+    return np.asarray(size - low, np.int64)

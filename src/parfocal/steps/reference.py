@@ -1,0 +1,98 @@
+"""What drift is measured against: every instrument's cases that nobody trained on, seen through the new networks."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from parfocal.core import bundle, manifest
+from parfocal.core.bundle import REFERENCE
+from parfocal.core.protocols import Reporter
+from parfocal.core.types import Observation, Split
+from parfocal.drift import reference
+from parfocal.drift.reference import DriftConfig
+from parfocal.inference.observe import describe
+from parfocal.inference.predictor import Predictor
+from parfocal.preprocessing.images import decode_image
+from parfocal.preprocessing.ingest import in_order
+from parfocal.preprocessing.shards import Dataset, DatasetCase, UnlabelledCase, read_dataset
+
+Found = tuple[str, Path, DatasetCase | UnlabelledCase]
+"""Instrument, dataset folder and case."""
+
+
+def write(folder: Path, datasets: Sequence[Path], config: DriftConfig, *, seed: int, reporter: Reporter) -> None:
+    """Fit a drift reference for every instrument of `datasets` and put it into a bundle that is being made.
+
+    It takes the validation, test and unlabelled cases, through the export that will answer, so that new cases of the
+    same instrument are to it what these are. A training patient's cases are left out, on whichever dataset they are:
+    the networks know them.
+
+    Args:
+        folder: of the bundle; networks and bundle.json are there already.
+        datasets: sealed dataset folders, the new one included.
+        config: of the detectors.
+        seed: of the division into fitted and held-out cases.
+        reporter: hears the progress and how large each instrument's reference is.
+    """
+    predictor = Predictor(folder, verify=False)
+    innermost = list(predictor.bundle.structures.values())[-1]
+    extractor = manifest.sha256(folder / innermost.folder / "weights.safetensors")
+    cases = list(_unused(datasets))
+
+    def observe(case: Found) -> Observation:
+        return _observe(predictor, *case, task=predictor.bundle.task)
+
+    found: defaultdict[str, list[Observation]] = defaultdict(list)
+    for (instrument, *_), seen in zip(
+        cases, in_order(observe, cases, lambda done, total: reporter.progress("reference", done, total)), strict=True
+    ):
+        found[instrument].append(seen)
+    fitted = reference.fit(found, config, extractor=f"{list(predictor.bundle.structures)[-1]}:{extractor}", seed=seed)
+    fitted.write(folder / REFERENCE)
+    reporter.note("drift reference: " + ", ".join(f"{name} {len(seen)} cases" for name, seen in found.items()))
+    for name, reason in fitted.absent.items():
+        reporter.note(f"no drift reference for {name}: {reason}")
+
+
+def _unused(folders: Sequence[Path]) -> Iterator[Found]:
+    """Instrument, dataset folder and case of everything that no network was trained on; the latest of an id counts."""
+    datasets = {folder: read_dataset(folder) for folder in folders}
+    trained = _trained(datasets)
+    chosen: dict[tuple[str, str], Found] = {}
+    for folder, dataset in datasets.items():
+        cases: tuple[DatasetCase | UnlabelledCase, ...] = (*dataset.cases, *dataset.unlabelled)
+        for case in cases:
+            if case.patient not in trained:
+                chosen[dataset.instrument, case.id] = (dataset.instrument, folder, case)
+    yield from chosen.values()
+
+
+def _trained(datasets: Mapping[Path, Dataset]) -> set[str]:
+    return {case.patient for dataset in datasets.values() for case in dataset.on(Split.TRAIN)}
+
+
+def _observe(
+    predictor: Predictor, instrument: str, folder: Path, case: DatasetCase | UnlabelledCase, *, task: str
+) -> Observation:
+    image = decode_image((folder / case.image).read_bytes())
+    seen = describe(image, predictor.predict(image))
+    return Observation(
+        id=case.id,
+        task=task,
+        instrument=instrument,
+        model_version="",
+        reference_id="",
+        seq=0,
+        time=0.0,
+        embedding=seen.embedding,
+        shape=seen.shape,
+        acquisition=seen.acquisition,
+    )
+
+
+def identity(folder: Path) -> str:
+    """SHA-256 of a bundle's reference, the `reference_id` of observations; empty when it has none."""
+    file = folder / bundle.REFERENCE
+    return manifest.sha256(file) if file.is_file() else ""

@@ -1,0 +1,268 @@
+"""A real segmenter as a child process, small bundles for it, and a receiver that stands where the monitor will."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import cv2
+import httpx
+import numpy as np
+import psutil
+from prometheus_client.parser import text_string_to_metric_families
+
+from parfocal.core import manifest
+from parfocal.core.bundle import BUNDLE, Bundle, Exported, StructureModel
+from parfocal.preprocessing.fundus import FundusRecipe
+
+READY = 90.0
+"""Seconds a service may take to start on a busy machine."""
+
+
+def bundle(folder: Path, seed: int = 0, *, shift: float = 0.0) -> Path:
+    """A sealed bundle of two tiny networks of random weights, exported; every seed draws other masks.
+
+    About half of a picture is in; `shift` is added to the logits.
+    """
+    import torch
+
+    from parfocal import models
+    from parfocal.inference.runtimes.openvino import OpenVINORuntime, export
+
+    spec = models.ModelConfig(depth=2, width=4, increment=1.1).spec()
+    structures = {
+        name: StructureModel(
+            folder=name,
+            inside=inside,
+            runtimes={"openvino": Exported(file=OpenVINORuntime.file, agreement=1.0)},
+        )
+        for name, inside in (("disc", None), ("cup", "disc"))
+    }
+    recipe = FundusRecipe(size=64)
+    made = Bundle(task="fundus", structures=structures, recipe=recipe.model_dump(), instruments=("A",), datasets=())
+    with manifest.new_folder(folder, "bundle", seed=seed) as scratch:
+        for i, name in enumerate(structures):
+            model = models.build(spec.name, spec.parameters, seed=10 * seed + i)
+            noise = torch.from_numpy(np.random.default_rng(0).random((4, 3, 64, 64), np.float32))
+            with torch.no_grad():
+                model.eval().head.bias += shift - model(noise).median()
+            (scratch / name).mkdir()
+            models.save(model, spec, scratch / name)
+            export(model, scratch / name, 64)
+        (scratch / BUNDLE).write_text(made.model_dump_json())
+    return folder
+
+
+def promote(state: Path, folder: Path, version: str, task: str = "fundus") -> None:
+    """Say that a bundle is the champion, as the follower does once it has fetched it."""
+    values = {
+        "task": task,
+        "version": version,
+        "checksum": manifest.read(folder).checksum,
+        "folder": str(folder),
+        "uri": f"models:/{task}/{version}",
+        "since": "2026-11-21T00:00:00+00:00",
+    }
+    place = state / "serving" / task
+    place.mkdir(parents=True, exist_ok=True)
+    manifest.write_atomic(place / "current.json", json.dumps(values))
+
+
+def picture(seed: int = 0, height: int = 240, width: int = 320) -> np.ndarray:
+    """A field of view with a bright disc on a black surround, BGR, that no other seed makes."""
+    image = np.zeros((height, width, 3), np.uint8)
+    centre, radius = (width // 2, height // 2), min(height, width) // 2 - 4
+    cv2.circle(image, centre, radius, (30, 60, 140), -1)
+    noise = np.random.default_rng(seed).integers(0, 40, image.shape, np.uint8)
+    image[image.any(-1)] += noise[image.any(-1)]
+    cv2.circle(image, centre, radius // 4, (90, 170, 230), -1)
+    return image
+
+
+def jpeg(image: np.ndarray) -> bytes:
+    return cv2.imencode(".jpg", image)[1].tobytes()
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+class Service:
+    """`bentoml serve` with a home of its own, so that no two of them share metrics."""
+
+    def __init__(self, home: Path, state: Path, **environment: str) -> None:
+        self.url = f"http://127.0.0.1:{free_port()}"
+        self.log = home / "segmenter.log"
+        home.mkdir(parents=True, exist_ok=True)
+        clean = {name: value for name, value in os.environ.items() if not name.startswith(("PARFOCAL_", "BENTOML_"))}
+        self._environment = {
+            **clean,
+            "PARFOCAL_STATE": str(state),
+            "BENTOML_HOME": str(home / "bentoml"),
+            "BENTOML_DO_NOT_TRACK": "True",
+            **environment,
+        }
+        self.client = httpx.Client(base_url=self.url, timeout=30)
+        self._process: psutil.Popen | None = None
+
+    def start(self, *, ready: bool = True) -> "Service":
+        command = [sys.executable, "-m", "bentoml", "serve", "parfocal_serving.segmenter.service:Segmenter",
+                   "--host", "127.0.0.1", "--port", self.url.rsplit(":", 1)[1]]  # fmt: skip
+        with self.log.open("ab") as log:
+            self._process = psutil.Popen(command, env=self._environment, stdout=log, stderr=subprocess.STDOUT)
+        wanted = (200,) if ready else (200, 503)
+        wait_for(lambda: self.status() in wanted and len(self.workers()) > 0, READY, self.output)
+        return self
+
+    def status(self) -> int:
+        assert self._process is not None
+        if self._process.poll() is not None:
+            raise AssertionError(f"the segmenter ended:\n{self.output()}")
+        try:
+            return self.client.get("/readyz").status_code
+        except httpx.TransportError:
+            return 0
+
+    def output(self) -> str:
+        return self.log.read_text(errors="replace")[-6000:]
+
+    def workers(self) -> list[psutil.Process]:
+        """The processes that answer."""
+        assert self._process is not None
+        return [child for child in self._process.children(recursive=True) if _answers(child)]
+
+    def segment(self, data: bytes, **fields: str) -> httpx.Response:
+        return self.client.post("/segment", files={"image": ("photo.jpg", data, "image/jpeg")}, data=fields)
+
+    def metrics(self) -> dict[str, float]:
+        """Samples by name and labels, as `name{label=value,...}`."""
+        found = {}
+        for family in text_string_to_metric_families(self.client.get("/metrics").text):
+            for sample in family.samples:
+                labels = ",".join(f"{name}={value}" for name, value in sorted(sample.labels.items()))
+                found[f"{sample.name}{{{labels}}}" if labels else sample.name] = sample.value
+        return found
+
+    def metric(self, start: str) -> float:
+        """Sum of all samples whose name and labels begin so."""
+        return sum(value for name, value in self.metrics().items() if name.startswith(start))
+
+    def stop(self, how: signal.Signals = signal.SIGTERM) -> None:
+        """End the whole tree, each process by its own id; with SIGKILL none of them has a word to say."""
+        if self._process is None:
+            return
+        tree = [self._process, *self._process.children(recursive=True)]
+        for process in tree if how == signal.SIGKILL else tree[:1]:
+            _signal(process, how)
+        _, alive = psutil.wait_procs(tree, 20)
+        for process in alive:
+            _signal(process, signal.SIGKILL)
+        psutil.wait_procs(alive, 10)
+        self._process = None
+
+
+@contextmanager
+def segmenter(home: Path, state: Path, *, ready: bool = True, **environment: str) -> Iterator[Service]:
+    service = Service(home, state, **environment)
+    try:
+        yield service.start(ready=ready)
+    finally:
+        service.stop()
+        service.client.close()
+
+
+def _answers(process: psutil.Process) -> bool:
+    try:
+        return any("_bentoml_impl.worker" in word for word in process.cmdline())
+    except (psutil.NoSuchProcess, psutil.ZombieProcess):
+        return False
+
+
+def _signal(process: Any, how: signal.Signals) -> None:
+    try:
+        process.send_signal(how)
+    except psutil.NoSuchProcess:
+        return
+
+
+class Receiver:
+    """Takes observations as the monitor does: once by id, in memory. It can be taken away and brought back.
+
+    Attributes:
+        received: observations by id.
+        deliveries: how often each id came.
+        bearers: the Authorization headers seen.
+    """
+
+    def __init__(self) -> None:
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.received: dict[str, dict[str, Any]] = {}
+        self.deliveries: Counter[str] = Counter()
+        self.batches: list[int] = []
+        self.bearers: set[str] = set()
+        self._server: ThreadingHTTPServer | None = None
+
+    def answer(self, body: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+        """What one POST is answered; a test may put another function here."""
+        batch = body["observations"]
+        self.batches.append(len(batch))
+        new = 0
+        for observation in batch:
+            self.deliveries[observation["id"]] += 1
+            new += observation["id"] not in self.received
+            self.received[observation["id"]] = observation
+        return 200, {"accepted": new, "duplicates": len(batch) - new, "rejected": []}
+
+    def start(self) -> "Receiver":
+        receiver = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_POST(self) -> None:
+                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                receiver.bearers.add(self.headers.get("Authorization", ""))
+                status, values = receiver.answer(body) if self.path == "/observations" else (404, {})
+                content = json.dumps(values).encode()
+                self.send_response(status)
+                self.send_header("Content-Length", str(len(content)))
+                self.end_headers()
+                self.wfile.write(content)
+
+            def log_message(self, *values: object) -> None: ...
+
+        class Server(ThreadingHTTPServer):
+            daemon_threads = True
+            allow_reuse_address = True
+
+        self._server = Server(("127.0.0.1", self.port), Handler)
+        threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
+        return self
+
+    def stop(self) -> None:
+        if self._server is not None:
+            self._server.shutdown()
+            self._server.server_close()
+            self._server = None
+
+
+def wait_for(condition: Any, seconds: float, report: Any = lambda: "") -> None:
+    """Until it holds; fails with what `report` says."""
+    end = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > end:
+            raise AssertionError(f"not within {seconds:g} s:\n{report()}")
+        time.sleep(0.05)

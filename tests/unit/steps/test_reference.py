@@ -1,0 +1,74 @@
+"""The drift reference is made of what no network was trained on, through the export that answers."""
+
+from pathlib import Path
+
+import data_kit
+import learning_kit
+import pytest
+from data_kit import Notes, picture, write
+
+from parfocal.core import manifest
+from parfocal.core.bundle import REFERENCE
+from parfocal.core.types import Split
+from parfocal.drift import reference as drift
+from parfocal.preprocessing.shards import read_dataset
+from parfocal.steps import reference
+
+
+def photos(folder: Path, count: int, unlabelled: int) -> Path:
+    data_kit.source(folder, data_kit.patients(count))
+    for i in range(unlabelled):
+        write(folder / "unlabelled" / f"u{i:02d}.png", picture(5000 + i))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    made = tmp_path_factory.mktemp("reference")
+    data_kit.dataset(photos(made / "photos", 24, 40), made / "a")
+    learning_kit.first(made)
+    return made
+
+
+def test_a_bundle_carries_its_reference_under_seal(folder: Path) -> None:
+    bundle = folder / "first"
+    assert REFERENCE in manifest.read(bundle).files
+    assert reference.identity(bundle) == manifest.read(bundle).files[REFERENCE]
+    fitted = drift.read(bundle / REFERENCE)
+    assert fitted.instruments == ("A",)
+    assert manifest.sha256(bundle / "cup" / "weights.safetensors") in fitted.extractor
+
+
+def test_no_training_patient_is_in_it(folder: Path) -> None:
+    dataset = read_dataset(folder / "a")
+    used = {case.id for _, _, case in reference._unused([folder / "a"])}
+    assert used == {c.id for c in (*dataset.on(Split.VALIDATION), *dataset.on(Split.TEST), *dataset.unlabelled)}
+    assert len(used) > 40
+
+
+def test_a_patient_who_trains_elsewhere_is_left_out(folder: Path, tmp_path: Path) -> None:
+    trained = next(iter(read_dataset(folder / "a").on(Split.TRAIN))).patient
+    others = photos(tmp_path / "more", 12, 2)
+    (others / "cases.csv").write_text(
+        "name,patient\n"
+        + "".join(f"{name},Q{name}\n" for name in data_kit.patients(12))
+        + f"u00,{trained}\nu01,somebody\n"
+    )
+    data_kit.dataset(others, tmp_path / "b", instrument="B")
+    used = {case.id for _, _, case in reference._unused([folder / "a", tmp_path / "b"])}
+    assert "B-u01" in used
+    assert "B-u00" not in used
+
+
+def test_it_is_the_same_again_and_says_how_large_it_is(folder: Path, tmp_path: Path) -> None:
+    notes = Notes()
+    target = tmp_path / "bundle"
+    target.mkdir()
+    for file in (folder / "first").rglob("*"):
+        if file.is_file() and file.name not in (REFERENCE, "manifest.json"):
+            copy = target / file.relative_to(folder / "first")
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            copy.write_bytes(file.read_bytes())
+    reference.write(target, [folder / "a"], learning_kit.config().drift, seed=0, reporter=notes)
+    assert reference.identity(target) == reference.identity(folder / "first")
+    assert any(note.startswith("drift reference: A ") for note in notes.notes)
