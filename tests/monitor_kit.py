@@ -1,4 +1,4 @@
-"""A monitor's world in a folder: champions with references, observations of instruments, labelled cases, the service."""
+"""A monitor's world in a folder: champions with references, observations, labelled cases, the service itself."""
 
 import io
 import json
@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import cv2
 import httpx
@@ -27,6 +27,45 @@ WIDTH = 12
 """Of the embeddings."""
 PLACES = {"A": 0.0, "C": 40.0}
 """Known instruments, by where their embeddings lie; B, a new one, is put where a test wants it."""
+
+
+def retrain(folder: Path) -> Path:
+    """A compiled pipeline with the arguments of `continual` that only writes down that it ran, into `ran`.
+
+    It waits while there is a file `hold` in the state folder.
+    """
+    from kfp import compiler, dsl
+
+    @dsl.component(base_image="parfocal/test", install_kfp_package=False)
+    def learn(experience_uri: str, key: str) -> str:
+        import os
+        import time
+        from pathlib import Path
+
+        state = Path(os.environ["PARFOCAL_STATE"])
+        with (state / "ran").open("a") as file:
+            file.write(f"{key} {len(list(Path(experience_uri, 'images').iterdir()))}\n")
+        while (state / "hold").exists():
+            time.sleep(0.05)
+        return "promote"
+
+    class Outputs(NamedTuple):
+        outcome: str
+
+    @dsl.pipeline(name="retrain-kit")
+    def pipeline(config: str, experience_uri: str, champion_uri: str, idempotency_key: str) -> Outputs:
+        done = learn(experience_uri=experience_uri, key=idempotency_key)
+        return Outputs(outcome=done.outputs["Output"])
+
+    file = folder / "retrain-kit.yaml"
+    compiler.Compiler().compile(pipeline, str(file))
+    return file
+
+
+def ran(state: Path) -> list[str]:
+    """A line for every time the pipeline ran: key and number of cases."""
+    file = state / "ran"
+    return file.read_text().splitlines() if file.exists() else []
 
 
 def observation(
@@ -132,11 +171,16 @@ def eventually(look: Callable[[], Any], seconds: float = 30.0) -> Any:
     return found
 
 
+SERVE = "import sys; from parfocal_serving.monitor.__main__ import main; sys.exit(main())"
+
+
 class Process:
     """The service as a process of its own, on a free port."""
 
     def __init__(self, state: Path, **environment: str) -> None:
         self.state = state
+        self.prelude = ""
+        """Python that the process runs before it serves."""
         self.environment = {**os.environ, "PARFOCAL_STATE": str(state), "OMP_NUM_THREADS": "1", **environment}
         for name in ("PARFOCAL_DATABASE_URL", "PARFOCAL_TOKEN", "MLFLOW_RUN_ID"):
             if name not in environment:
@@ -148,14 +192,19 @@ class Process:
         with socket.socket() as listening, self.log.open("a") as log:
             listening.bind(("127.0.0.1", 0))
             listening.listen(64)
-            self.address = "http://127.0.0.1:%d" % listening.getsockname()[1]
+            self.address = f"http://127.0.0.1:{listening.getsockname()[1]}"
             self.child = subprocess.Popen(
-                [sys.executable, "-m", "parfocal_serving.monitor", "--fd", str(listening.fileno())],
+                [sys.executable, "-c", f"{self.prelude}\n{SERVE}", "--fd", str(listening.fileno())],
                 env=self.environment, pass_fds=(listening.fileno(),), stdout=log, stderr=log,
             )  # fmt: skip
         token = self.environment.get("PARFOCAL_TOKEN", "")
-        self.client = httpx.Client(base_url=self.address, timeout=30, headers={"Authorization": f"Bearer {token}"})
-        eventually(self._ready)
+        said = {"Authorization": f"Bearer {token}"} if token else {}
+        self.client = httpx.Client(base_url=self.address, timeout=30, headers=said)
+        try:
+            eventually(self._ready)
+        except BaseException:
+            self.kill()
+            raise
 
     def kill(self) -> None:
         """As a power cut, for this process."""
@@ -178,7 +227,7 @@ class Process:
         assert self.child.poll() is None, self.log.read_text()
         try:
             return self.client.get("/readyz").status_code == 200
-        except httpx.TransportError:
+        except httpx.NetworkError:
             return False
 
 

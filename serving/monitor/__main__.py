@@ -17,7 +17,7 @@ def main() -> int:
     """Returns the exit code of the house: 2 for settings that cannot be served, 6 for a database that is away."""
     parser = argparse.ArgumentParser(prog="python -m parfocal_serving.monitor", description="Serve the monitor.")
     parser.add_argument(
-        "--host", default="127.0.0.1", help="address to listen on; beyond this machine with a token only"
+        "--host", default="127.0.0.1", help="address to listen on; others than this machine's need a token"
     )
     parser.add_argument("--port", type=int, default=8081)
     parser.add_argument("--fd", type=int, help="listen on this inherited socket instead")

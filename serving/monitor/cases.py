@@ -94,7 +94,7 @@ class CaseStore:
         return (self._closed / instrument / str(number)).absolute()
 
     def close(self, instrument: str, number: int) -> Path:
-        """Turn what was handed in into experience `number`, which nobody changes from then on; a second time does nothing.
+        """Turn what was handed in into experience `number`, which nobody changes from then on. Twice does nothing.
 
         Raises:
             DataContractError: there is nothing to close.
@@ -113,9 +113,7 @@ class CaseStore:
     def _check(self, case: NewCase) -> str:
         """The suffix of the image's file."""
         if not case.patient.strip():
-            raise DataContractError(
-                "no patient", where="patient", expected="the patient's key, the same at every visit"
-            )
+            raise DataContractError("no patient", where="patient", expected="the patient's key, the same every time")
         if case.name:
             check_name("name", case.name)
         unknown = sorted(set(case.masks) - set(self._structures))

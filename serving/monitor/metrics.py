@@ -84,7 +84,7 @@ class MonitorCollector(Collector):
         )
         missing = GaugeMetricFamily(
             "parfocal_reference_missing",
-            "1 where nothing is here to hold an instrument's cases against.",
+            "1 where no reference is here to judge by.",
             labels=labels,
         )
         judged = self._references.current() is not None

@@ -61,5 +61,5 @@ class MonitorSettings(Settings):
 
     @property
     def monitor_database(self) -> str:
-        """The named database, or SQLite in the state folder: a file of its own, which the ledger's writers never lock."""
+        """The named database, or SQLite in the state folder: a file that the ledger's writers never lock."""
         return self.database_url or f"sqlite:///{self.state.resolve() / 'monitor.db'}"

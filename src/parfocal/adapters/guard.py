@@ -47,17 +47,19 @@ class Guard:
         prctl = _prctl()
         prctl(CHILD_SUBREAPER, 1)
         try:
-            self.child = subprocess.Popen(  # noqa: S603
+            # Kept: an object that is forgotten asks after its process, and the exit code would be lost here.
+            self.program = subprocess.Popen(  # noqa: S603
                 self.command,
                 stdin=subprocess.DEVNULL,
                 stdout=sys.stderr,
                 stderr=sys.stderr,
                 start_new_session=True,
                 preexec_fn=lambda: prctl(PDEATHSIG, signal.SIGKILL),  # noqa: PLW1509 (one thread)
-            ).pid
+            )
         except OSError as error:
             _say(f"failed {error}")
             return 127
+        self.child = self.program.pid
         _say(f"pid {self.child}")
         while not self._over(wake):
             pass

@@ -6,7 +6,7 @@ import os
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -27,7 +27,7 @@ LOOK = 0.2
 """Seconds between two looks at the processes."""
 FIRST_PAUSE, LONGEST_PAUSE, GOOD_LIFE = 0.5, 10.0, 60.0
 """Seconds before a service that died is started again, doubled each time, and anew after a life of so many."""
-READY = 60.0
+READY = 30.0
 """Seconds a live service gets to be ready before the start goes on without it and says so."""
 
 
@@ -97,6 +97,7 @@ class LocalPlatform:
         self._extra = dict(environment or {})
         self._ports = _ports(self._services, dict(ports or {}))
         self._running: dict[str, Running] = {}
+        self._starts = 0
         self._lock = threading.RLock()
         self._closing = threading.Event()
 
@@ -160,17 +161,23 @@ class LocalPlatform:
         wanted = [self._services[name] for name in self._services if not names or name in names]
         futures: dict[str, Future[None]] = {}
         given_up = threading.Event()
+        self._starts += 1
         with ThreadPoolExecutor(len(wanted) or 1) as pool:
             for service in wanted:  # in an order in which those that are needed come first
                 needed = [futures[other] for other in service.after if other in futures]
                 futures[service.name] = pool.submit(self._start, service, needed, given_up)
             try:
+                wait(futures.values(), return_when=FIRST_EXCEPTION)
                 for future in futures.values():
-                    future.result()
+                    if future.done():
+                        future.result()
             except BaseException:  # Ctrl-C too: nobody waits for the others
                 given_up.set()
                 self.stop(*futures)
                 raise
+            finally:
+                self._starts -= 1
+        self._write()
 
     def stop(self, *names: str, kill: bool = False) -> None:
         """End these services, by default all, who asks before who answers. They are not started again."""
@@ -285,7 +292,7 @@ class LocalPlatform:
                 "supervisor": os.getpid(),
                 "started": self._began,
                 "manages": list(self._services),
-                "ready": all(running.state == "up" for running in self._running.values()) and bool(self._running),
+                "ready": bool(services) and not self._starts and all(s["state"] == "up" for s in services.values()),
                 "trigger_path": self.trigger_path,
                 "logs": str(self.state / "logs"),
                 "addresses": self.addresses,

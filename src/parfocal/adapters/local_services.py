@@ -163,15 +163,14 @@ def _segmenter_environment(place: Place) -> dict[str, str]:
 
 def _monitor(place: Place) -> list[str]:
     where = ["--host", place.host, "--port", str(place.ports["monitor"])]
-    return [sys.executable, "-m", "uvicorn", "--factory", "parfocal_serving.monitor.app:build", *where, *QUIET]
-
-
-QUIET = ("--no-access-log",)
+    return [sys.executable, "-m", "parfocal_serving.monitor", *where]
 
 
 def trigger_path(place: Place) -> str:
-    """How an alarm reaches the trigger: through Alertmanager where it runs with Prometheus."""
-    return "alertmanager" if {"prometheus", "alertmanager"} <= place.ports.keys() else "monitor"
+    """How an alarm reaches the trigger: through Alertmanager where it runs, here with Prometheus or as it is said."""
+    if {"prometheus", "alertmanager"} <= place.ports.keys():
+        return "alertmanager"
+    return os.environ.get("PARFOCAL_TRIGGER_PATH") or "monitor"
 
 
 def _prometheus(place: Place) -> list[str]:

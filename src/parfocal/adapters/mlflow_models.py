@@ -71,6 +71,12 @@ class MlflowModelStore:
                 where=without_password(self._mlflow.uri),
                 next="`parfocal registry history` lists what was registered",
             )
+        if not version.checksum:
+            raise DataContractError(
+                f"version {version.version} of {task} was registered by something else: it has no checksum",
+                where=without_password(self._mlflow.uri),
+                next="register a bundle with `parfocal promote`, and move the alias to it",
+            )
         target = into / version.checksum
         if target.is_dir():
             with suppress(DataContractError):

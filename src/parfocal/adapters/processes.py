@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import json
 import os
 import signal
 import socket
@@ -14,12 +15,13 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 from parfocal.core.errors import OutsideServiceError
 
 GUARD = Path(__file__).with_name("guard.py")
-GRACE = 10.0
-"""Seconds between a polite end and a forced one: a segmenter answers the requests that it has."""
+GRACE = 15.0
+"""Seconds between a polite end and a forced one: services finish the requests that they have."""
 _given: set[int] = set()
 
 
@@ -193,12 +195,26 @@ def port_is_free(port: int, host: str = "127.0.0.1") -> bool:
 
 def answers(port: int, path: str, *, seconds: float = 2.0) -> bool:
     """Whether a service of this machine answers a GET with success. Proxies of the environment are not asked."""
+    status, _ = _get(port, path, seconds)
+    return 200 <= status < 300
+
+
+def get_json(port: int, path: str, *, seconds: float = 5.0) -> Any:
+    """What a service of this machine says in JSON, whatever its status; None when it says nothing, or not in JSON."""
+    _, body = _get(port, path, seconds)
+    with suppress(ValueError):
+        return json.loads(body)
+    return None
+
+
+def _get(port: int, path: str, seconds: float) -> tuple[int, bytes]:
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=seconds)
     try:
         connection.request("GET", path)
-        return 200 <= connection.getresponse().status < 300
+        reply = connection.getresponse()
+        return reply.status, reply.read()
     except (OSError, http.client.HTTPException):
-        return False
+        return 0, b""
     finally:
         connection.close()
 

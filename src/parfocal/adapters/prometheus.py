@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import yaml
 
@@ -86,15 +87,22 @@ def alertmanager_config(monitor: str, token: Path) -> dict[str, Any]:
 def write(folder: Path, ports: Mapping[str, int], monitor: str, token: str) -> tuple[Path, Path]:
     """Write prometheus.yml, alertmanager.yml and the token (mode 600) into `folder`; the paths of the first two."""
     folder.mkdir(parents=True, exist_ok=True)
-    secret = folder / "token"
-    os.close(os.open(secret, os.O_CREAT | os.O_WRONLY, 0o600))
-    secret.chmod(0o600)
-    secret.write_text(token)
+    secret = _secret(folder / "token", token)
     written = folder / "prometheus.yml", folder / "alertmanager.yml"
     contents = prometheus_config(ports, rule_file(), ports.get("alertmanager")), alertmanager_config(monitor, secret)
     for file, content in zip(written, contents, strict=True):
         write_atomic(file, yaml.safe_dump(content, sort_keys=False))
     return written
+
+
+def _secret(file: Path, content: str) -> Path:
+    """A file for its owner alone, replaced in one step: Alertmanager reads it at every call."""
+    if not file.is_file() or file.read_text() != content:
+        temporary = file.with_name(f".{file.name}.{uuid4().hex[:8]}.tmp")
+        with os.fdopen(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w") as stream:
+            stream.write(content)
+        temporary.replace(file)
+    return file
 
 
 def _local(port: int) -> str:

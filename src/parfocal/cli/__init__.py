@@ -88,7 +88,9 @@ def main() -> None:
     debug = "--debug" in sys.argv
     try:
         # The flag is taken from any place, not only before the verb.
-        parfocal.main([word for word in sys.argv[1:] if word != "--debug"], "parfocal", standalone_mode=False)
+        code = parfocal.main([word for word in sys.argv[1:] if word != "--debug"], "parfocal", standalone_mode=False)
+        if isinstance(code, int):  # `--help`, `--version` and `ctx.exit` come back as a number in this mode
+            sys.exit(code)
     except click.exceptions.Exit as stop:
         sys.exit(stop.exit_code)
     except click.ClickException as error:

@@ -99,7 +99,7 @@ def _table(rows: list[Row], arl0: float, k: float) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(title=f"CUSUM, k = {k:g}: one false alarm in {arl0:,.0f} cases, averaged over references")
+    table = Table(title=f"CUSUM, k = {k:g}: one false alarm in {arl0:,.0f} cases")
     for name in ("held-out\ncases", "\nthreshold", "run length\n5 %", "\n95 %", "delay at\n1 sigma", "\n2 sigma"):
         table.add_column(name, justify="right")
     for row in rows:

@@ -1,53 +1,70 @@
-"""The steps of fitting a reference: divide the cases, look at them, see who has enough, fit."""
+"""The steps of fitting a reference: deal the cases into folds, look at them, see who has enough, fit and calibrate."""
 
 from __future__ import annotations
 
 import zlib
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from parfocal.core.types import Observation
 from parfocal.drift import Stream, mahalanobis
+from parfocal.drift.mahalanobis import Model
 from parfocal.drift.scoring import Usual
 
 USABLE = 20
 """Cases of an instrument that a stream can measure, at least, for it to be in a reference."""
-USABLE_IN_PART = 5
-"""Of them in each part, the fitted and the held-out one."""
 
 Floats = NDArray[np.float64]
-Parts = tuple[Sequence[Observation], Sequence[Observation]]
-"""Fitted and held-out cases of an instrument."""
-Vectors = tuple[Floats, Floats]
-"""The same as one stream sees them, [n, D] each."""
 
 
-def divide(name: str, observations: Sequence[Observation], held_out: float, seed: int) -> Parts:
-    """Divide an instrument's cases at random; neither their order nor another instrument moves one."""
-    ordered = sorted(observations, key=lambda observation: observation.id)
-    order = np.random.default_rng([seed, zlib.crc32(name.encode())]).permutation(len(ordered))
-    kept = round(len(ordered) * (1 - held_out))
-    return [ordered[i] for i in order[:kept]], [ordered[i] for i in order[kept:]]
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """An instrument's cases as one stream sees them.
+
+    Attributes:
+        rows: [N, D]; NaN where a case cannot be measured.
+        folds: [N], which fold each case is in, 0 up.
+    """
+
+    rows: Floats
+    folds: NDArray[np.intp]
+
+    @property
+    def usable(self) -> NDArray[np.bool_]:
+        """Which rows can be measured, [N]."""
+        found: NDArray[np.bool_] = np.isfinite(self.rows).all(axis=1)
+        return found
 
 
-def vectors(stream: Stream, parts: Mapping[str, Parts]) -> dict[str, Vectors]:
+def ordered(observations: Sequence[Observation]) -> list[Observation]:
+    """An instrument's cases in an order that does not depend on how they came."""
+    return sorted(observations, key=lambda observation: observation.id)
+
+
+def deal(name: str, count: int, folds: int, seed: int) -> NDArray[np.intp]:
+    """The fold of each of an instrument's cases, [count]; sizes differ by one at most. Other instruments move none."""
+    dealt = np.arange(count) % folds
+    return np.random.default_rng([seed, zlib.crc32(name.encode())]).permutation(dealt)
+
+
+def look(stream: Stream, cases: Mapping[str, Sequence[Observation]], folds: int, seed: int) -> dict[str, Seen]:
     """By instrument, all with the columns that are the commonest over all of them."""
-    width = stream.vectors([seen for both in parts.values() for part in both for seen in part]).shape[1]
+    width = stream.vectors([seen for found in cases.values() for seen in found]).shape[1]
     return {
-        name: (stream.vectors(fitted, width), stream.vectors(held_out, width))
-        for name, (fitted, held_out) in parts.items()
+        name: Seen(stream.vectors(found, width), deal(name, len(found), folds, seed)) for name, found in cases.items()
     }
 
 
-def usable(seen: Mapping[str, Mapping[str, Vectors]]) -> tuple[tuple[str, ...], dict[str, str]]:
-    """Which streams can be used, given vectors by stream and instrument, and why instruments or streams are left out.
+def usable(seen: Mapping[str, Mapping[str, Seen]]) -> tuple[tuple[str, ...], dict[str, str]]:
+    """Which streams can be used, given cases by stream and instrument, and why instruments or streams are left out.
 
     A stream for which no instrument has enough cases is left out; then every instrument that lacks cases in one of the
     others. Nothing may be left.
     """
-    lacks = {stream: {name: _lack(stream, *pair) for name, pair in rows.items()} for stream, rows in seen.items()}
+    lacks = {stream: {name: _lack(stream, one) for name, one in found.items()} for stream, found in seen.items()}
     streams = tuple(stream for stream, found in lacks.items() if not all(found.values()))
     absent: dict[str, str] = {}
     for stream in streams or tuple(lacks):
@@ -61,23 +78,37 @@ def usable(seen: Mapping[str, Mapping[str, Vectors]]) -> tuple[tuple[str, ...], 
     return streams, absent | empty
 
 
-def usual(fitted: Floats, held_out: Floats, components: int, shrinkage: float, resolution: float) -> Usual:
-    """Fit a model to the usable rows of one part and calibrate it on all rows of the other."""
-    model = mahalanobis.fit(
-        fitted[np.isfinite(fitted).all(axis=1)], components=components, shrinkage=shrinkage, resolution=resolution
-    )
-    distances = np.sort(model.distances(held_out))
+def usual(seen: Seen, components: int, shrinkage: float, resolution: float) -> tuple[Usual, Floats]:
+    """Fit a model to all cases and calibrate it on each, seen by a model that was fitted without its fold.
+
+    Returns:
+        The model with its calibration, and the same scores in the order of the cases, [N].
+    """
+
+    def model(rows: Floats) -> Model:
+        return mahalanobis.fit(rows, components=components, shrinkage=shrinkage, resolution=resolution)
+
+    distances = np.full(len(seen.rows), np.inf)
+    for fold in np.unique(seen.folds):
+        held_out = seen.folds == fold
+        distances[held_out] = model(seen.rows[seen.usable & ~held_out]).distances(seen.rows[held_out])
     typical = max(float(np.median(distances[np.isfinite(distances)])), 1e-12)
-    return Usual(model, typical, distances / typical)
+    scores = distances / typical
+    return Usual(model(seen.rows[seen.usable]), typical, np.sort(scores)), scores
 
 
-def _lack(stream: str, fitted: Floats, held_out: Floats) -> str:
+def pooled(fitted: Sequence[tuple[Usual, Floats]], seen: Sequence[Seen]) -> Floats:
+    """Scores of all instruments' cases against the nearest instrument, ascending; each held out of its own."""
+    found = []
+    for place, (one, (_, own)) in enumerate(zip(seen, fitted, strict=True)):
+        others = [usual.distances(one.rows) for other, (usual, _) in enumerate(fitted) if other != place]
+        found.append(np.min([own, *others], axis=0))
+    return np.sort(np.concatenate(found))
+
+
+def _lack(stream: str, seen: Seen) -> str:
     """Why an instrument cannot be in a stream; empty when it can."""
-    counts = [int(np.isfinite(part).all(axis=1).sum()) for part in (fitted, held_out)]
-    if sum(counts) >= USABLE and min(counts) >= USABLE_IN_PART:
+    count = int(seen.usable.sum())
+    if count >= USABLE:
         return ""
-    cases = len(fitted) + len(held_out)
-    return (
-        f"{sum(counts)} of its {cases} cases can be used for {stream}; {USABLE} are the fewest, "
-        f"{USABLE_IN_PART} of them fitted and {USABLE_IN_PART} held out"
-    )
+    return f"{count} of its {len(seen.rows)} cases can be used for {stream}; {USABLE} are the fewest"

@@ -51,14 +51,17 @@ class Model:
         Args:
             vectors: [N, D]; a row that is not finite is infinitely far.
         """
-        rows = (vectors - self.mean) / self.scale
+        usable = np.isfinite(vectors).all(axis=1)
+        rows = (vectors[usable] - self.mean) / self.scale
         scores = rows @ self.axes.T
         inside = scores**2
         distance = (inside / self.variances).mean(axis=1)
         if self.residual > 0:
             left_out = rows - scores @ self.axes
             distance += (left_out**2).sum(axis=1) / self.residual
-        return np.where(np.isfinite(distance), distance, np.inf)
+        found = np.full(len(vectors), np.inf)
+        found[usable] = distance
+        return found
 
 
 def fit(vectors: Floats, *, components: int, shrinkage: float, resolution: float = 0.0) -> Model:

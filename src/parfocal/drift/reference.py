@@ -1,6 +1,7 @@
 """What drift is measured against: by instrument and stream a model of the usual, and held-out cases it never saw.
 
-One file, `reference.npz`, beside the networks of a bundle (docs/adr/0010). A detector learns nothing from the traffic
+One file, `reference.npz`, beside the networks of a bundle (docs/adr/0010). "Held-out" means: by a model fitted without
+that case. A detector learns nothing from the traffic
 it judges: what it holds cases against is fixed when the bundle is made.
 """
 
@@ -21,7 +22,7 @@ from parfocal.core.types import Observation
 from parfocal.drift import FAMILY, Stream, archive, fitting, run_length
 from parfocal.drift.mahalanobis import Model
 from parfocal.drift.run_length import Threshold
-from parfocal.drift.scoring import Scorer, Usual, nearest
+from parfocal.drift.scoring import Scorer, Usual
 
 __all__ = ["DriftConfig", "Reference", "Scorer", "fit", "read"]
 
@@ -38,8 +39,8 @@ class DriftConfig(Config):
     streams: tuple[str, ...] = Field(default=("appearance", "framing"), description="members of the family `drift`")
     components: int = Field(default=16, ge=1, description="principal components kept of a stream, at most")
     shrinkage: float = Field(default=0.1, gt=0, le=1, description="part by which variances are pulled to their mean")
-    held_out: float = Field(
-        default=0.5, ge=0.1, le=0.9, description="share of the reference cases that p-values are computed against"
+    folds: int = Field(
+        default=10, ge=2, le=100, description="parts; each is scored by a model that was fitted to the others"
     )
     k: float = Field(
         default=0.5, ge=0, description="allowance of the CUSUM, in standard deviations; half the shift to be found"
@@ -120,27 +121,28 @@ def fit(
 ) -> Reference:
     """Fit a reference to cases on which nothing was trained.
 
-    Each instrument's cases are divided at random into a fitted and a held-out part; the order in which they come makes
-    no difference. An instrument with too few usable cases is left out; a reference without any instrument, and so
-    without any stream, is possible, and `absent` says why.
+    Each instrument's cases are dealt at random into folds, and each case calibrates a model that was fitted without its
+    fold (cross-conformal prediction, Vovk 2015); the model that new cases are held against is fitted to all of them.
+    The order in which they come makes no difference. An instrument with too few usable cases is left out; a reference
+    without any instrument, and so without any stream, is possible, and `absent` says why.
 
     Args:
         observations: by instrument; ids are unique within one.
         config: streams, components, run length.
         extractor: which network the embeddings come from.
-        seed: of the division.
+        seed: of the folds.
     """
-    parts = {name: fitting.divide(name, seen, config.held_out, seed) for name, seen in sorted(observations.items())}
-    seen = {stream: fitting.vectors(FAMILY.load(stream)(), parts) for stream in config.streams}
+    cases = {name: fitting.ordered(found) for name, found in sorted(observations.items())}
+    seen = {stream: fitting.look(FAMILY.load(stream)(), cases, config.folds, seed) for stream in config.streams}
     streams, absent = fitting.usable(seen)
-    names = tuple(name for name in parts if name not in absent)
+    names = tuple(name for name in cases if name not in absent)
     usual: dict[tuple[str, str], Usual] = {}
     pooled: dict[str, Floats] = {}
     for stream in streams:
-        rows, resolution = seen[stream], FAMILY.load(stream).resolution
-        every = [fitting.usual(*rows[name], config.components, config.shrinkage, resolution) for name in names]
-        usual |= {(name, stream): one for name, one in zip(names, every, strict=True)}
-        pooled[stream] = np.sort(nearest(every, np.concatenate([rows[name][1] for name in names])))
+        rows, resolution = [seen[stream][name] for name in names], FAMILY.load(stream).resolution
+        fitted = [fitting.usual(one, config.components, config.shrinkage, resolution) for one in rows]
+        usual |= {(name, stream): one for name, (one, _) in zip(names, fitted, strict=True)}
+        pooled[stream] = fitting.pooled(fitted, rows)
     sizes = {len(one.calibration) for one in usual.values()} | {len(scores) for scores in pooled.values()}
     thresholds = {size: run_length.threshold(config.arl0, size, config.k) for size in sizes}
     return Reference(config, extractor, names, streams, usual, pooled, thresholds, absent)

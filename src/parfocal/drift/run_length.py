@@ -3,8 +3,9 @@
 A conformal p-value of n held-out cases takes the values 1/(n+1) ... 1. How often a new case of the same instrument
 takes each of them depends on which n cases were drawn: over draws, those n + 1 probabilities are the spacings of
 uniform order statistics, Dirichlet(1, ..., 1). So for each of many seeded draws of a reference we compute the run
-length by a Markov chain (Brook and Evans, An approach to the probability distribution of CUSUM run length, Biometrika 1972), and
-choose the threshold for which the false-alarm rate, averaged over draws, is what was declared (docs/adr/0009).
+length by a Markov chain (Brook and Evans, An approach to the probability distribution of CUSUM run length, Biometrika
+1972), and choose the threshold for which the false-alarm rate, averaged over draws, is what was declared
+(docs/adr/0009).
 """
 
 from __future__ import annotations
@@ -21,8 +22,8 @@ from parfocal.drift.cusum import normal_scores
 
 SMALLEST = 20
 """Held-out cases below which nothing is promised: the strangest p-value they can give is 1 in 20."""
-HIGHEST = 40.0
-"""Threshold above which nothing is promised: a shift of two sigma would take more than thirty cases to reach it."""
+HIGHEST = 25.0
+"""Threshold above which nothing is promised: a shift of two sigma would take about twenty cases to reach it."""
 STEP = 0.1
 """Width of a state of the chain, in units of the statistic."""
 DAYS = 365.25 / 12
@@ -130,7 +131,7 @@ def _scores(size: int) -> Floats:
 
 def _draw(size: int, seed: int) -> Floats:
     """Probabilities of the p-values under drawn references, [draws, size + 1]: fewer of larger, more alike ones."""
-    draws = int(np.clip(2_000_000 // (size + 1), 200, 12_000))
+    draws = int(np.clip(2_000_000 // (size + 1), 200, 6_000))
     spacings = np.random.default_rng([seed, size]).standard_exponential((draws, size + 1))
     spacings /= spacings.sum(axis=1, keepdims=True)
     return spacings

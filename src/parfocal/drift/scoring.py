@@ -21,7 +21,7 @@ class Usual:
     """What one instrument's cases are like in one stream.
 
     Attributes:
-        model: fitted to the fitted part.
+        model: fitted to all cases.
         typical: median distance of held-out cases. Distances are divided by it, so that "nearest" compares instruments
             whose cases scatter differently.
         calibration: distances of held-out cases over `typical`, ascending, [n]; +inf where one cannot be measured.

@@ -128,8 +128,8 @@ def _labels(facts: Facts, config: TriggerConfig, missing: int) -> Obstacle:
     if not missing:
         return None
     return "label", (
-        f"{_alarm(facts)}; label {missing} more of its cases: {facts.labelled} of {config.labels_needed} are there, and "
-        f"at least {config.minimum_test} must be test cases"
+        f"{_alarm(facts)}; label {missing} more of its cases: {facts.labelled} of {config.labels_needed} are there, "
+        f"of which at least {config.minimum_test} are to be test cases"
     )
 
 
@@ -139,10 +139,8 @@ def _time(facts: Facts, config: TriggerConfig) -> Obstacle:
     past = sorted(min(launch, facts.now) for launch in facts.launches)
     free = past[-1] + config.cooldown_hours * HOUR if past else facts.now
     if facts.now < free:
-        return (
-            "wait",
-            f"the last retrain on {facts.instrument} was {_ago(facts.now - past[-1])} ago; wait until {_at(free)}",
-        )
+        ago = _ago(facts.now - past[-1])
+        return "wait", f"the last retrain on {facts.instrument} was {ago} ago; wait until {_at(free)}"
     week = [launch for launch in past if launch > facts.now - WEEK]
     if len(week) >= config.max_runs_a_week:
         free = week[-config.max_runs_a_week] + WEEK

@@ -109,15 +109,8 @@ def test_a_service_that_dies_is_started_again_and_that_is_said(settings: Setting
 def test_a_service_that_keeps_dying_is_given_more_and_more_time(settings: Settings) -> None:
     heard = Heard()
     mark = settings.state.parent / "born"
-    once = Service(
-        "once",
-        lambda place: [
-            "sh",
-            "-c",
-            f"test -e {mark} && exit 3; touch {mark}; exec {' '.join(web('once').command(place))}",
-        ],
-        live="/",
-    )
+    script = f"test -e {mark} && exit 3; touch {mark}; exec "
+    once = Service("once", lambda place: ["sh", "-c", script + " ".join(web("once").command(place))], live="/")
     with LocalPlatform(settings, services=(once,), reporter=heard) as platform:
         platform.start()
         os.kill(platform.pid("once") or 0, signal.SIGKILL)
@@ -287,15 +280,12 @@ def test_the_real_prometheus_sends_the_alarm_to_the_monitor(settings: Settings, 
     """A breach at /metrics reaches the monitor's /alerts with the token, through the real programs."""
     monitor = tmp_path / "monitor.py"
     monitor.write_text(FAKE_MONITOR)
-    fake = Service(
-        "monitor",
-        lambda place: [sys.executable, str(monitor), str(place.ports["monitor"]), str(tmp_path)],
-        live="/livez",
-    )
+    words = [sys.executable, str(monitor), str(tmp_path)]
+    fake = Service("monitor", lambda place: [*words, str(place.ports["monitor"])], live="/livez")
     with LocalPlatform(settings, services=(fake, BY_NAME["prometheus"], BY_NAME["alertmanager"])) as platform:
         platform.start()
         (tmp_path / "breach").touch()
-        until(lambda: (tmp_path / "alerts").exists(), 30)
+        until((tmp_path / "alerts").exists, 30)
         lines = (tmp_path / "alerts").read_text().splitlines()
     authorization, body = lines[0].split(" | ", 1)
     assert authorization == f"Bearer {platform.token}"
@@ -309,7 +299,7 @@ FAKE_MONITOR = """
 import sys
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-here = Path(sys.argv[2])
+here = Path(sys.argv[1])
 class Handler(BaseHTTPRequestHandler):
     def do_GET(self):
         value = int((here / "breach").exists())
@@ -324,5 +314,5 @@ class Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Type", "text/plain; version=0.0.4")
         self.end_headers()
         self.wfile.write(body)
-ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Handler).serve_forever()
+ThreadingHTTPServer(("127.0.0.1", int(sys.argv[2])), Handler).serve_forever()
 """

@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from parfocal.adapters.processes import Processes, answers, free_port, port_is_free, wait_until
+from parfocal.adapters.processes import Child, Processes, answers, free_port, port_is_free, wait_until
 from parfocal.core.errors import OutsideServiceError
 
 STUBBORN = """
@@ -48,6 +48,11 @@ def runs(pid: int) -> bool:
         return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return False
+
+
+def ended(child: Child) -> int | None:
+    until(child.gone)
+    return child.returncode
 
 
 @pytest.fixture
@@ -120,7 +125,7 @@ def test_a_killed_guard_takes_its_program_along(processes: Processes) -> None:
 
 def test_output_is_appended_line_by_line_as_it_was_written(processes: Processes, tmp_path: Path) -> None:
     for word in ("one", "two"):
-        processes.start("echo", ["sh", "-c", f"echo '  {word} é'; echo {word} >&2"]).stop()
+        ended(processes.start("echo", ["sh", "-c", f"echo '  {word} é'; echo {word} >&2"]))
     assert (tmp_path / "logs" / "echo.log").read_text() == "  one é\none\n  two é\ntwo\n"
 
 
@@ -145,6 +150,11 @@ def test_a_program_that_is_never_ready_is_given_up(processes: Processes) -> None
 def test_a_program_that_is_not_there_is_named(processes: Processes) -> None:
     with pytest.raises(OutsideServiceError, match=r"ghost cannot be started: .*no-such-program"):
         processes.start("ghost", ["no-such-program"])
+
+
+def test_the_exit_code_of_a_program_that_ends_at_once_is_known(processes: Processes) -> None:
+    """It was lost when the program ended before its guard had begun to watch."""
+    assert [ended(processes.start("quick", ["sh", "-c", "exit 5"])) for _ in range(10)] == [5] * 10
 
 
 def test_kill_does_not_wait_for_the_grace(processes: Processes, tmp_path: Path) -> None:

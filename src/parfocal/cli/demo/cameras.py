@@ -99,6 +99,13 @@ def photographs(data: Path, new: Path, out: Path) -> Cast:
     )
 
 
+def labels(folders: tuple[Path, Path] | None) -> int:
+    """How many labelled cases of the new instrument will be handed in."""
+    if folders is None:
+        return len(POPULATIONS["B"].labelled)
+    return sum(bool(case.masks) for case in _scan(folders[1]))
+
+
 def _scan(folder: Path) -> tuple[Case, ...]:
     from parfocal.readers import FAMILY
 

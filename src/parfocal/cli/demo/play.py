@@ -20,7 +20,7 @@ from parfocal.core.errors import GateRefusedError, OutsideServiceError
 from parfocal.core.types import Outcome
 
 TASK = "fundus"
-FLOW_SECONDS = 0.5
+FLOW_SECONDS = 1.0
 """Between two requests while the new model is being made."""
 RETRAIN_MINUTES = 20
 
@@ -33,7 +33,7 @@ def play(out: Path, folders: tuple[Path, Path] | None, *, wait: bool) -> None:
     view.welcome(out, pictures(), run_config().model)
     config = out / "run.json"
     config.write_text(run_config().canonical_json())
-    with LocalPlatform(Settings(), environment=_environment(config)) as platform:
+    with LocalPlatform(Settings(), environment=_environment(config, cameras.labels(folders))) as platform:
         stage = Stage(out, platform)
         cast = _prepare(stage, folders)
         _initial(stage, cast)
@@ -48,9 +48,10 @@ def play(out: Path, folders: tuple[Path, Path] | None, *, wait: bool) -> None:
             platform.wait()
 
 
-def _environment(config: Path) -> dict[str, str]:
-    """What the services are told: how the demo retrains."""
-    return {"PARFOCAL_RUN_CONFIG": str(config)}
+def _environment(config: Path, labels: int) -> dict[str, str]:
+    """What the services are told: how the demo retrains, and that it does so once all its labels are there."""
+    trigger = {"minimum_cases": labels, "minimum_test": labels // 2}
+    return {"PARFOCAL_RUN_CONFIG": str(config), "PARFOCAL_TRIGGER": json.dumps(trigger)}
 
 
 def _prepare(stage: Stage, folders: tuple[Path, Path] | None) -> Cast:
@@ -173,7 +174,8 @@ def _follow(stage: Stage, name: str) -> watch.State:
         return watch.run_of(state, name)
 
     run = stage.monitor.wait("the run", started, 60)
-    decision = next(d for d in stage.monitor.state()["decisions"] if d["key"] == run["key"])
+    decisions = stage.monitor.state()["decisions"]
+    decision = next(d for d in decisions if d["key"] == run["key"] and d["action"] == "start")
     view.line(f"trigger: {decision['action']}: {decision['reason']}")
     view.line(f"run: {run['key']}")
 

@@ -35,7 +35,7 @@ class Population:
 
 
 POPULATIONS = {
-    "A": Population(range(320), range(10_000, 11_000), range(20_000, 30_000)),
+    "A": Population(range(320), range(10_000, 11_000), range(22_000, 30_000)),
     "B": Population(range(1000, 1120), range(11_000, 11_200), range(30_000, 40_000)),
 }
 """80 labelled patients of A and 60 of B are test patients: with fewer the gate could not tell a true equal from a loss.

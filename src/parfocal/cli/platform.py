@@ -1,0 +1,247 @@
+"""`parfocal serve | monitor | up | down | status`: the services of one machine, for people."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from parfocal.cli import platform_view as view
+from parfocal.core.errors import OutsideServiceError
+
+if TYPE_CHECKING:
+    from parfocal.adapters.local_platform import LocalPlatform
+    from parfocal.adapters.settings import Settings
+
+DOWN, ALARM = 6, 5
+"""Exit codes of `status`: something does not run; a detector is in alarm."""
+START = 300
+"""Seconds that a platform in the background gets to be ready; on a cold disk MLflow alone may take half a minute."""
+
+Command = Callable[..., None]
+
+
+def _port(name: str) -> Callable[[Command], Command]:
+    return click.option(
+        f"--{name}-port", type=click.IntRange(1, 65535), help=f"Port of {name}. Default: one that is free."
+    )
+
+
+def _host(default: str = "127.0.0.1") -> Callable[[Command], Command]:
+    return click.option("--host", default=default, show_default=True, help="Address to listen on.")
+
+
+WORKERS = click.option("--workers", type=click.IntRange(min=1), help="Processes of the segmenter.")
+AS_JSON = click.option("--json", "as_json", is_flag=True, help="JSON on standard output.")
+QUIET = click.option("--quiet", is_flag=True, help="Nothing but errors.")
+
+
+@click.command()
+@_port("segmenter")
+@_host()
+@WORKERS
+@click.option("--monitor-url", default="", help="Where observations are sent. Default: PARFOCAL_MONITOR_URL.")
+@AS_JSON
+@QUIET
+def serve(
+    segmenter_port: int | None, host: str, workers: int | None, monitor_url: str, as_json: bool, quiet: bool
+) -> None:
+    """Answer photographs with the champion, until Ctrl-C.
+
+    Two processes: the follower asks the registry every second and fetches a new champion; the segmenter takes it over
+    without losing a request, and keeps the old one when the new one is broken. Without a champion it waits for one.
+
+    \b
+    The registry is MLFLOW_TRACKING_URI, by default the one in the state folder (PARFOCAL_STATE):
+        PARFOCAL_STATE=runs/demo/state parfocal serve --segmenter-port 3000
+        curl -F image=@photo.jpg -F instrument=A http://127.0.0.1:3000/segment
+    """
+    from parfocal.adapters import Settings
+
+    settings = Settings()
+    if monitor_url:
+        settings = settings.model_copy(update={"monitor_url": monitor_url})
+    named = {"segmenter": segmenter_port}
+    only, speech = ("follower", "segmenter"), (as_json, quiet)
+    _foreground(settings, only, named, name="serve", speech=speech, host=host, workers=workers or 0)
+
+
+@click.command()
+@_port("monitor")
+@_host()
+@AS_JSON
+@QUIET
+def monitor(monitor_port: int | None, host: str, as_json: bool, quiet: bool) -> None:
+    """Watch for drift, take labelled cases, start retrains, show a page, until Ctrl-C.
+
+    An alarm wakes its trigger by itself, unless PARFOCAL_TRIGGER_PATH=alertmanager says that Alertmanager does that.
+    Whoever writes to it needs the token: PARFOCAL_TOKEN, or what stands in the file `token` of the state folder.
+
+    \b
+        parfocal monitor --monitor-port 8081
+        PARFOCAL_TOKEN=$(cat parfocal-state/token) parfocal serve --monitor-url http://127.0.0.1:8081
+    """
+    from parfocal.adapters import Settings
+
+    named = {"monitor": monitor_port}
+    _foreground(Settings(), ("monitor",), named, name="monitor", speech=(as_json, quiet), host=host)
+
+
+@click.command()
+@_port("mlflow")
+@_port("segmenter")
+@_port("monitor")
+@_port("prometheus")
+@_port("alertmanager")
+@WORKERS
+@click.option("--detach", is_flag=True, help="Return when all is ready; `parfocal down` stops it.")
+@AS_JSON
+@QUIET
+def up(workers: int | None, detach: bool, as_json: bool, quiet: bool, **ports: int | None) -> None:
+    """Start the whole platform on this machine and show it, until Ctrl-C.
+
+    MLflow, the follower, the segmenter, the monitor and, when they are installed, Prometheus and Alertmanager; on free
+    ports of this machine, unless named. One that dies is started again. All state and all logs are in the folder
+    PARFOCAL_STATE, which one platform uses at a time. With MLFLOW_TRACKING_URI at an http address, that registry is
+    used and none is started.
+
+    \b
+        parfocal up --segmenter-port 3000 --monitor-port 8081
+        parfocal up --detach && parfocal status
+    """
+    from parfocal.adapters import Settings
+
+    named = {name.removesuffix("_port"): port for name, port in ports.items()}
+    settings = Settings()
+    if detach:
+        _background(settings.state.resolve(), named, workers, as_json, quiet)
+        return
+    _foreground(settings, None, named, name="platform", speech=(as_json, quiet), workers=workers or 0)
+
+
+@click.command()
+@AS_JSON
+def down(as_json: bool) -> None:
+    """Stop everything that runs on this state folder (PARFOCAL_STATE), in order, and wait until it is gone.
+
+    A retrain that the monitor has launched on this machine is stopped too, and goes on from its last checkpoint.
+    """
+    from parfocal.adapters import Settings, local_record
+
+    state = Settings().state.resolve()
+    stopped = local_record.stop(state)
+    if as_json:
+        click.echo(json.dumps({"stopped": stopped}))
+    else:
+        click.echo(f"stopped: {', '.join(stopped)}" if stopped else f"nothing runs on {state}")
+
+
+@click.command()
+@AS_JSON
+def status(as_json: bool) -> None:
+    """Show what runs on this state folder (PARFOCAL_STATE), the champion, and alarms.
+
+    Exit codes: 0 all is well, 5 a detector is in alarm, 6 something that should run does not.
+    """
+    from parfocal.adapters import Settings
+    from parfocal.adapters.local_status import look
+
+    found = look(Settings())
+    if as_json:
+        click.echo(json.dumps(found, indent=1))
+    else:
+        view.status(found)
+    code = DOWN if not found["well"] else ALARM if found["alarms"] else 0
+    if code:
+        sys.exit(code)
+
+
+def _foreground(
+    settings: Settings,
+    only: tuple[str, ...] | None,
+    ports: Mapping[str, int | None],
+    *,
+    name: str,
+    speech: tuple[bool, bool],
+    host: str = "127.0.0.1",
+    workers: int = 0,
+) -> None:
+    """Start services, show them, wait for Ctrl-C or SIGTERM, stop them; `speech` is as_json and quiet."""
+    from parfocal.adapters.local_platform import LocalPlatform
+
+    as_json, quiet = speech
+    report = view.reporter(as_json, quiet)
+    chosen = {service: port for service, port in ports.items() if port}
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: everything in order
+    platform = LocalPlatform(settings, only=only, ports=chosen, host=host, workers=workers, name=name, reporter=report)
+    with platform:
+        for missing in platform.left_out:
+            report.note(f"{missing} is not installed and is left out (`make system` installs it)")
+        with view.board(lambda: _rows(platform), report):
+            platform.start()
+            if as_json:
+                click.echo(json.dumps({"addresses": platform.addresses, "state": str(platform.state)}))
+            elif not quiet:
+                _ready(platform)
+            platform.wait()
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
+            report.note("stopping")
+            platform.stop()
+
+
+def _rows(platform: LocalPlatform) -> dict[str, tuple[str, str]]:
+    return {name: (state, platform.addresses.get(name, "")) for name, state in platform.states().items()}
+
+
+def _ready(platform: LocalPlatform) -> None:
+    if sys.stdout.isatty():  # the board shows the addresses
+        view.files(platform.state)
+    else:
+        view.addresses(platform.addresses, platform.state)
+    click.echo("Ctrl-C stops everything.")
+
+
+def _background(state: Path, ports: Mapping[str, int | None], workers: int | None, as_json: bool, quiet: bool) -> None:
+    """Start the same command in a session of its own and wait until it says that all is ready."""
+    import subprocess
+    import time
+
+    from parfocal.adapters import local_record
+
+    words = [f"--{name}-port={port}" for name, port in ports.items() if port]
+    words += [f"--workers={workers}"] if workers else []
+    log = state / "logs" / "up.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("wb") as output:
+        started = subprocess.Popen(  # noqa: S603
+            [sys.executable, "-m", "parfocal", "up", "--quiet", *words],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+        )
+    until = time.monotonic() + START
+    try:
+        while True:
+            record = local_record.read(state, "platform")
+            if record is not None and record["supervisor"] == started.pid and record["ready"]:
+                break
+            if started.poll() is not None or time.monotonic() > until:
+                raise OutsideServiceError(
+                    f"the platform did not start:\n{log.read_text(errors='replace').strip()}", where=state / "logs"
+                )
+            time.sleep(0.1)
+    except BaseException:
+        started.terminate()
+        started.wait()
+        raise
+    if as_json:
+        click.echo(json.dumps({"addresses": record["addresses"], "state": str(state), "supervisor": started.pid}))
+    elif not quiet:
+        view.addresses(record["addresses"], state)
+        click.echo("It runs in the background: `parfocal status` shows it, `parfocal down` stops it.")

@@ -1,0 +1,263 @@
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from monitor_kit import mask, observation, photograph, promote, wire
+from parfocal_serving.monitor import detectors, records
+from parfocal_serving.monitor.cases import CaseStore, NewCase
+from parfocal_serving.monitor.database import Database
+from parfocal_serving.monitor.references import References
+from parfocal_serving.monitor.settings import MonitorSettings
+from parfocal_serving.monitor.store import Store
+from parfocal_serving.monitor.trigger import Plan, Trigger
+
+from parfocal.core.errors import OutsideServiceError, UsageError
+from parfocal.steps.config import RunConfig
+from parfocal.triggers.policy import TriggerConfig
+
+HOUR = 3600.0
+
+
+class Recorder:
+    """A launcher that runs nothing: what it was asked, and what it is told to answer."""
+
+    def __init__(self) -> None:
+        self.launched: list[tuple[str, dict[str, str]]] = []
+        self.said: dict[str, str] = {}
+        self.down = False
+
+    def launch(self, pipeline: Path, arguments: Mapping[str, str], *, name: str) -> str:
+        if self.down:
+            raise OutsideServiceError("nobody answers")
+        self.launched.append((name, dict(arguments)))
+        return f"id-{name}"
+
+    def state(self, run_id: str) -> str:
+        return self.said.get(run_id, "running")
+
+
+class World:
+    def __init__(self, state: Path, **config: Any) -> None:
+        self.state, self.now, self.launcher = state, 1_700_000_000.0, Recorder()
+        self.database = Database(f"sqlite:///{state / 'monitor.db'}")
+        self.references = References(state / "serving" / "fundus")
+        self.references.refresh()
+        self.cases = CaseStore(state, "fundus")
+        self.store = Store(self.database, self.references, "fundus", lambda: self.now)
+        trigger = TriggerConfig.parse({"minimum_cases": 2, "minimum_test": 1, **config})
+        self.plan = Plan(
+            "fundus", trigger, Path("continual.yaml"), RunConfig(), self.launcher, again=False, by_folder=True
+        )
+        self.start_trigger()
+
+    def start_trigger(self) -> None:
+        self.trigger = Trigger(self.database, self.references, self.cases, self.plan, lambda: self.now)
+
+    def alarm(self, first: int = 0) -> None:
+        champion = self.references.champion
+        assert champion is not None
+        seen = [observation(first + i, "B", at=20.0, reference=champion.reference_id) for i in range(40)]
+        assert self.store.receive(wire(seen)["observations"]).alarms
+
+    def label(self, *numbers: int) -> None:
+        for number in numbers:
+            assert self.cases.add("B", NewCase(photograph(number), {"disc": mask()}, f"p{number}", "Ada"))
+
+    def alert(self) -> None:
+        self.trigger.wake(alert=True)
+        self.trigger.step(True)
+
+    def decisions(self) -> list[tuple[str, str, int]]:
+        """Oldest first: instrument, action, times."""
+        with self.database.read() as connection:
+            rows = records.decisions(connection, "fundus", 50)
+        return [(row["instrument"], row["action"], row["times"]) for row in sorted(rows, key=lambda r: r["number"])]
+
+    def runs(self) -> list[records.RunRecord]:
+        with self.database.read() as connection:
+            return list(records.runs(connection, "fundus"))
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    promote(tmp_path)
+    made = World(tmp_path)
+    yield made
+    made.database.close()
+
+
+def test_an_alarm_with_enough_cases_starts_the_pipeline_with_exactly_its_four_arguments(world: World) -> None:
+    world.alarm()
+    world.label(1, 2)
+    world.alert()
+    ((name, arguments),) = world.launcher.launched
+    champion = world.references.champion
+    assert champion is not None
+    assert name == f"fundus-B-v1-{champion.reference_id[:12]}"
+    experience = world.state / "experiences" / "fundus" / "B" / "1"
+    config = RunConfig.from_json(arguments.pop("config"))
+    assert arguments == {"experience_uri": str(experience), "champion_uri": champion.folder, "idempotency_key": name}
+    assert config == RunConfig.parse({"data": {"instrument": "B"}})
+    assert len(list((experience / "images").iterdir())) == 2
+    assert world.cases.labelled("B") == 0
+    assert world.decisions() == [("B", "start", 1)]
+
+
+def test_the_same_alert_starts_nothing_more_while_it_runs_after_it_and_after_the_next_champion(world: World) -> None:
+    world.alarm()
+    world.label(1, 2)
+    for _ in range(3):
+        world.alert()
+    world.label(3, 4)
+    world.alert()
+    world.launcher.said[world.runs()[0].run_id] = "succeeded"
+    world.now += 30 * 24 * HOUR
+    world.alert()
+    promote(world.state, 2)
+    world.references.refresh()
+    world.alert()
+    assert len(world.launcher.launched) == 1
+    assert world.decisions() == [("B", "start", 1), ("B", "none", 4), ("B", "none", 1)]
+    assert [run.state for run in world.runs()] == ["succeeded"]
+
+
+def test_without_an_alarm_an_alert_starts_nothing_whatever_it_says(world: World) -> None:
+    world.label(1, 2)
+    world.store.receive(wire([observation(1, "B", at=0.0)])["observations"])
+    world.alert()
+    assert world.launcher.launched == []
+    assert world.decisions() == [("B", "none", 1)]
+
+
+def test_too_few_cases_ask_for_labels_on_one_row_and_enough_start_by_themselves(world: World) -> None:
+    world.alarm()
+    world.alert()
+    world.label(1)
+    world.trigger.step(True)
+    assert world.decisions() == [("B", "label", 2)]
+    with world.database.read() as connection:
+        assert "1 of 2" in records.decisions(connection, "fundus", 1)[0]["reason"]
+    world.label(2)
+    world.trigger.step(True)
+    assert len(world.launcher.launched) == 1
+
+
+def test_a_dry_run_records_and_starts_nothing(tmp_path: Path) -> None:
+    promote(tmp_path)
+    world = World(tmp_path, dry_run=True)
+    world.alarm()
+    world.label(1, 2)
+    world.alert()
+    assert (world.launcher.launched, world.runs(), world.cases.labelled("B")) == ([], [], 2)
+    assert world.decisions() == [("B", "none", 1)]
+
+
+def test_a_cooldown_is_waited_for_and_then_a_new_epoch_starts_a_second_experience(world: World) -> None:
+    world.alarm()
+    world.label(1, 2)
+    world.alert()
+    world.launcher.said[world.runs()[0].run_id] = "succeeded"
+    champion = world.references.champion
+    assert champion is not None
+    with world.database.write() as connection:
+        detectors.reset(connection, "fundus", "B", champion.reference_id, "Ada", "look again", world.now)
+    world.alarm(first=100)
+    world.label(3, 4)
+    world.now += HOUR
+    world.alert()
+    assert world.decisions()[-1] == ("B", "wait", 1)
+    world.now += 24 * HOUR
+    world.alert()
+    assert [name for name, _ in world.launcher.launched] == [
+        f"fundus-B-v1-{champion.reference_id[:12]}",
+        f"fundus-B-v1-{champion.reference_id[:9]}-r1",
+    ]
+    assert world.launcher.launched[1][1]["experience_uri"].endswith("/B/2")
+
+
+def test_undeclared_traffic_in_alarm_is_told_to_declare_itself(world: World) -> None:
+    champion = world.references.champion
+    assert champion is not None
+    seen = [observation(i, None, at=20.0, reference=champion.reference_id) for i in range(40)]
+    world.store.receive(wire(seen)["observations"])
+    world.alert()
+    assert world.decisions() == [("", "none", 1)]
+
+
+def test_a_launcher_that_is_away_is_tried_again_with_the_arguments_that_were_recorded(world: World) -> None:
+    world.alarm()
+    world.label(1, 2)
+    world.launcher.down = True
+    world.alert()
+    assert [(run.state, run.error) for run in world.runs()] == [("decided", "nobody answers")]
+    world.launcher.down = False
+    world.trigger.step(False)
+    assert world.launcher.launched == [], "not at once"
+    world.now += 31
+    world.trigger.step(False)
+    ((_, arguments),) = world.launcher.launched
+    (run,) = world.runs()
+    assert (run.arguments, run.error, run.state) == (arguments, "", "pending")
+
+
+def test_a_decided_run_is_carried_through_by_the_next_process_once(world: World) -> None:
+    world.alarm()
+    world.label(1, 2)
+    world.trigger._runs.carry = lambda: (False, False)  # type: ignore[method-assign]
+    world.alert()
+    assert world.launcher.launched == []
+    world.label(3)
+    world.start_trigger()
+    world.trigger.step(False)
+    world.trigger.step(True)
+    assert len(world.launcher.launched) == 1
+    assert world.cases.labelled("B") == 0, "what came before the folder was closed belongs to it"
+
+
+def test_a_failed_run_is_carried_through_again_only_when_a_person_says_so(world: World) -> None:
+    world.alarm()
+    world.label(1, 2)
+    world.alert()
+    (run,) = world.runs()
+    world.launcher.said[run.run_id] = "failed"
+    world.trigger.step(False)
+    (run,) = world.runs()
+    assert run.state == "failed"
+    assert run.error
+    world.alert()
+    assert len(world.launcher.launched) == 1
+    world.trigger.again(run.key, "Ada", "the disk was full")
+    world.launcher.said.clear()
+    world.trigger.step(True)
+    assert len(world.launcher.launched) == 2
+    assert world.launcher.launched[0] == world.launcher.launched[1]
+    with pytest.raises(UsageError):
+        world.trigger.again(run.key, "Ada", "once more")
+
+
+def test_what_was_decided_on_is_kept(world: World) -> None:
+    world.alarm()
+    world.alert()
+    with world.database.read() as connection:
+        facts = json.loads(records.decisions(connection, "fundus", 1)[0]["facts"])
+    assert (facts["instrument"], facts["champion"], facts["labelled"], facts["alarm"]) == ("B", "1", 0, True)
+
+
+def test_settings_that_name_what_is_not_there_stop_the_service(tmp_path: Path) -> None:
+    for wrong in ({"pipeline": "nonsense"}, {"run_config": tmp_path / "none.yaml"}):
+        with pytest.raises(UsageError):
+            Plan.of(MonitorSettings(state=tmp_path, **wrong))
+
+
+def test_the_environment_says_when_a_retrain_may_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "run.yaml"
+    file.write_text("retrain: {exemplars: 7}\n")
+    monkeypatch.setenv("PARFOCAL_TRIGGER", '{"minimum_cases": 12, "dry_run": true}')
+    monkeypatch.setenv("PARFOCAL_RUN_CONFIG", str(file))
+    monkeypatch.setenv("PARFOCAL_LAUNCHER", "kubeflow")
+    plan = Plan.of(MonitorSettings(state=tmp_path))
+    assert (plan.config.minimum_cases, plan.config.dry_run, plan.by_folder) == (12, True, False)
+    assert plan.run.retrain.exemplars == 7
+    assert plan.pipeline.name == "pipeline.yaml"
