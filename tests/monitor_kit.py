@@ -187,7 +187,7 @@ class Process:
                 self.environment.pop(name, None)
         self.log = state / "monitor.log"
 
-    def start(self) -> None:
+    def launch(self) -> None:
         self.state.mkdir(parents=True, exist_ok=True)
         with socket.socket() as listening, self.log.open("a") as log:
             listening.bind(("127.0.0.1", 0))
@@ -200,6 +200,10 @@ class Process:
         token = self.environment.get("PARFOCAL_TOKEN", "")
         said = {"Authorization": f"Bearer {token}"} if token else {}
         self.client = httpx.Client(base_url=self.address, timeout=30, headers=said)
+
+    def start(self) -> None:
+        """Launch it and wait until it answers."""
+        self.launch()
         try:
             eventually(self._ready)
         except BaseException:

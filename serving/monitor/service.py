@@ -107,7 +107,8 @@ class Service:
         while not self._stopped.wait(LOOK_SECONDS):
             try:
                 if self._references.refresh():
-                    logger.info("the champion is %s", self._references.champion)
+                    champion = self._references.champion
+                    logger.info("the champion is version %s", champion and champion.version)
                     self._alarmed(self._store.catch_up())
                     self._trigger.wake()
                 if time.monotonic() - pruned > PRUNE_SECONDS:

@@ -124,10 +124,12 @@ class Trigger(threading.Thread):
 
     def run(self) -> None:
         """Carry on what was begun, and decide when woken; an error never ends it."""
+        self._signal.set()  # whoever was here before may have been killed between an alert and its decision
         pause = 0.0
         while not self._over.is_set():
             woken = self._signal.wait(pause)
-            self._signal.clear()
+            if woken:  # else one that comes just now would be cleared unseen
+                self._signal.clear()
             try:
                 pause = self.step(woken)
             except Exception:

@@ -69,6 +69,7 @@ def load(folder: Path, task: str, version: str, checksum: str, runtime: str) -> 
 
 
 def _warm(predictor: Predictor, folder: Path) -> None:
+    predictor.warm()  # every network: a weak model may find no disc in the picture below, and so ask for no cup
     image = case("A", 0, 0).image
     for _ in range(WARM):
         prediction = predictor.predict(image)

@@ -12,7 +12,7 @@ from parfocal.core.types import Observation
 from parfocal.drift import reference
 from parfocal.drift.cusum import State, advance, normal_scores
 
-BATCH, NUMBER = 20, 3000
+BATCH, NUMBER = 20, 1200
 
 
 def posts(id_: str) -> list[list[Observation]]:
@@ -56,6 +56,7 @@ def test_a_stream_that_was_killed_and_sent_again_ends_where_an_uninterrupted_one
 DIE = "lambda *args, **more: os.kill(os.getpid(), signal.SIGKILL)"
 PATCH = "import os, signal\nfrom parfocal_serving.monitor.{module} import {name} as it\n"
 POINTS = {
+    "before the decision": PATCH.format(module="trigger", name="Trigger") + f"it._decide = {DIE}",
     "before the experience is closed": PATCH.format(module="cases", name="CaseStore") + f"it.close = {DIE}",
     "before the launch": PATCH.format(module="runs", name="LocalLauncher") + f"it.launch = {DIE}",
     "before the launch is written down": PATCH.format(module="runs", name="Runs") + f"it._change = {DIE}",
@@ -72,21 +73,21 @@ def test_a_monitor_killed_between_decision_and_launch_leaves_exactly_one_run(
     tmp_path: Path, pipeline: Path, point: str
 ) -> None:
     id_ = promote(tmp_path)
-    trigger = '{"minimum_cases": 2, "minimum_test": 1}'
-    process = Process(tmp_path, PARFOCAL_PIPELINE=str(pipeline), PARFOCAL_TRIGGER=trigger)
-    process.prelude = POINTS[point]
+    process = Process(tmp_path, PARFOCAL_PIPELINE=str(pipeline), PARFOCAL_TRIGGER='{"minimum_cases": 50}')
     process.start()
     process.send([observation(i, "B", at=20.0, reference=id_) for i in range(40)])
     for number in (1, 2):
         assert hand_in(process.client, number).status_code == 201
-    process.client.post("/alerts", json=ALERT)
-    assert process.child.wait(30) == -9
-    process.client.close()
+    process.stop()
+    process.environment["PARFOCAL_TRIGGER"] = '{"minimum_cases": 2, "minimum_test": 1}'
+    process.prelude = POINTS[point]
+    process.launch()
+    assert process.child.wait(30) == -9, "it looks at the alarm that stands as soon as it is there"
     process.prelude = ""
     process.start()
     try:
-        assert hand_in(process.client, 3).status_code == 201
         (run,) = eventually(lambda: [run for run in process.get()["runs"] if run["ended"]], 60)
+        assert hand_in(process.client, 3).status_code == 201
         process.client.post("/alerts", json=ALERT)
         time.sleep(0.5)
         assert len(process.get()["runs"]) == 1
@@ -102,12 +103,13 @@ def test_a_monitor_killed_between_decision_and_launch_leaves_exactly_one_run(
 def test_a_run_goes_on_without_the_monitor_and_is_followed_by_the_next_one(tmp_path: Path, pipeline: Path) -> None:
     id_ = promote(tmp_path)
     (tmp_path / "hold").touch()
-    trigger = '{"minimum_cases": 1, "minimum_test": 1}'
+    trigger = '{"minimum_cases": 2, "minimum_test": 1}'
     process = Process(
         tmp_path, PARFOCAL_PIPELINE=str(pipeline), PARFOCAL_TRIGGER=trigger, PARFOCAL_TRIGGER_PATH="monitor"
     )
     process.start()
-    hand_in(process.client, 1)
+    for number in (1, 2):
+        hand_in(process.client, number)
     process.send([observation(i, "B", at=20.0, reference=id_) for i in range(40)])
     eventually(lambda: ran(tmp_path))
     process.kill()

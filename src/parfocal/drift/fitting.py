@@ -35,8 +35,7 @@ class Seen:
     @property
     def usable(self) -> NDArray[np.bool_]:
         """Which rows can be measured, [N]."""
-        found: NDArray[np.bool_] = np.isfinite(self.rows).all(axis=1)
-        return found
+        return np.asarray(np.isfinite(self.rows).all(axis=1))
 
 
 def ordered(observations: Sequence[Observation]) -> list[Observation]:

@@ -92,6 +92,19 @@ class Predictor:
         self.runtimes = names
         self._networks = networks
 
+    def warm(self, times: int = 3) -> None:
+        """Run every network on an empty frame, so that no photograph's answer is the slow first one.
+
+        Raises:
+            DataContractError: a network gives something that is no number.
+        """
+        size = self._recipe.size
+        for name, network in self._networks.items():
+            for _ in range(times):
+                probability, _ = _described(network, np.zeros((1, 3, size, size), np.float32))
+            if not np.isfinite(probability).all():
+                raise DataContractError(f"the {name} network gives no numbers", where=name)
+
     def predict(self, image: NDArray[np.uint8]) -> Prediction:
         """Segment a photograph, BGR uint8 [H, W, 3].
 

@@ -1,4 +1,5 @@
 import re
+import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -241,6 +242,20 @@ def test_a_body_beyond_the_limit_is_not_read(tmp_path: Path) -> None:
         assert monitor.post("/observations", content=b"x" * 1001).status_code == 413
         pieces = (b"x" * 100 for _ in range(50))
         assert monitor.post("/observations", content=pieces).status_code == 413, "of a length that is not told"
+
+
+def test_a_database_that_fails_is_answered_so_that_the_outbox_sends_again(
+    monitor: TestClient, tmp_path: Path, id_: str
+) -> None:
+    body = wire([observation(i, reference=id_) for i in range(3)])
+    with sqlite3.connect(tmp_path / "monitor.db") as other:
+        other.execute("ALTER TABLE monitor_detectors RENAME TO away")
+    answer = monitor.post("/observations", json=body)
+    assert answer.status_code == 503
+    assert "database" in answer.json()["error"]["what"]
+    with sqlite3.connect(tmp_path / "monitor.db") as other:
+        other.execute("ALTER TABLE away RENAME TO monitor_detectors")
+    assert monitor.post("/observations", json=body).json()["accepted"] == 3
 
 
 def test_an_alert_that_is_none_wakes_nobody(monitor: TestClient) -> None:

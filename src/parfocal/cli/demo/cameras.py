@@ -117,7 +117,7 @@ def _scan(folder: Path) -> tuple[Case, ...]:
 
 
 def _deliveries(folder: Path, instrument: str) -> Iterator[Delivery]:
-    for case in _scan(folder):
+    for case in sorted(_scan(folder), key=lambda case: bool(case.masks)):  # the retrain starts with the last label
         files = {"image": case.image, **case.masks}
         yield Delivery(case.image.stem, case.patient, case.grader or instrument, files)
 
