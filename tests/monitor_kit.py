@@ -186,6 +186,16 @@ class Process:
             if name not in environment:
                 self.environment.pop(name, None)
         self.log = state / "monitor.log"
+        self.child: Any = None
+
+    def __enter__(self) -> "Process":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Leave nothing behind, whatever happened."""
+        (self.state / "hold").unlink(missing_ok=True)
+        if self.child is not None and self.child.poll() is None:
+            self.kill()
 
     def launch(self) -> None:
         self.state.mkdir(parents=True, exist_ok=True)
@@ -204,11 +214,7 @@ class Process:
     def start(self) -> None:
         """Launch it and wait until it answers."""
         self.launch()
-        try:
-            eventually(self._ready)
-        except BaseException:
-            self.kill()
-            raise
+        eventually(self._ready)
 
     def kill(self) -> None:
         """As a power cut, for this process."""
@@ -237,10 +243,7 @@ class Process:
 
 @contextmanager
 def running(state: Path, **environment: str) -> Iterator[Process]:
-    process = Process(state, **environment)
-    process.start()
-    try:
+    with Process(state, **environment) as process:
+        process.start()
         yield process
-    finally:
-        if process.child.poll() is None:
-            process.stop()
+        process.stop()

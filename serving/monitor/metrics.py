@@ -70,7 +70,7 @@ class MonitorCollector(Collector):
         seen = GaugeMetricFamily("parfocal_drift_observations", "Observations of this epoch.", labels=labels)
         for instrument in watched:
             for stream in instrument.streams:
-                here = [self._task, instrument.name or UNDECLARED, stream.name]
+                here = [self._task, label(instrument.name), stream.name]
                 statistic.add_metric(here, stream.statistic)
                 threshold.add_metric(here, stream.limit.threshold if stream.limit else math.nan)
                 alarm.add_metric(here, stream.alarm)
@@ -89,11 +89,16 @@ class MonitorCollector(Collector):
         )
         judged = self._references.current() is not None
         for instrument in watched:
-            here = [self._task, instrument.name or UNDECLARED]
+            here = [self._task, label(instrument.name)]
             missing.add_metric(here, not judged)
             if instrument.last_seen is not None:
                 last.add_metric(here, instrument.last_seen)
         yield from (last, missing)
+
+
+def label(instrument: str) -> str:
+    """An instrument as Prometheus knows it; no two are alike, or it would refuse all of them."""
+    return f"{UNDECLARED} (by name)" if instrument == UNDECLARED else instrument or UNDECLARED
 
 
 def exposition(collector: Collector) -> bytes:

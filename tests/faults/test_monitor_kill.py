@@ -24,19 +24,19 @@ def test_a_stream_that_was_killed_and_sent_again_ends_where_an_uninterrupted_one
     id_ = promote(tmp_path)
     batches = posts(id_)
     killed = 0
-    process = Process(tmp_path)
     answered = 0
-    for pause in (0.05, 0.15, 0.3):
-        process.start()
-        threading.Timer(pause, process.child.kill).start()
-        try:
-            for batch in batches:  # an outbox sends again from the first that was not answered; this one from the start
-                process.send(batch)
-                answered += 1
-        except httpx.TransportError:
-            killed += 1
-        process.child.wait(30)
-        process.client.close()
+    with Process(tmp_path) as process:
+        for pause in (0.05, 0.15, 0.3):
+            process.start()
+            threading.Timer(pause, process.child.kill).start()
+            try:
+                for batch in batches:  # an outbox goes on at the first that was not answered; this one starts again
+                    process.send(batch)
+                    answered += 1
+            except httpx.TransportError:
+                killed += 1
+            process.child.wait(30)
+            process.client.close()
     assert killed == 3, "each was killed before the stream was over"
     assert answered > 0
     with running(tmp_path) as last:
@@ -73,26 +73,23 @@ def test_a_monitor_killed_between_decision_and_launch_leaves_exactly_one_run(
     tmp_path: Path, pipeline: Path, point: str
 ) -> None:
     id_ = promote(tmp_path)
-    process = Process(tmp_path, PARFOCAL_PIPELINE=str(pipeline), PARFOCAL_TRIGGER='{"minimum_cases": 50}')
-    process.start()
-    process.send([observation(i, "B", at=20.0, reference=id_) for i in range(40)])
-    for number in (1, 2):
-        assert hand_in(process.client, number).status_code == 201
-    process.stop()
-    process.environment["PARFOCAL_TRIGGER"] = '{"minimum_cases": 2, "minimum_test": 1}'
-    process.prelude = POINTS[point]
-    process.launch()
-    assert process.child.wait(30) == -9, "it looks at the alarm that stands as soon as it is there"
-    process.prelude = ""
-    process.start()
-    try:
+    with Process(tmp_path, PARFOCAL_PIPELINE=str(pipeline), PARFOCAL_TRIGGER='{"minimum_cases": 50}') as process:
+        process.start()
+        process.send([observation(i, "B", at=20.0, reference=id_) for i in range(40)])
+        for number in (1, 2):
+            assert hand_in(process.client, number).status_code == 201
+        process.stop()
+        process.environment["PARFOCAL_TRIGGER"] = '{"minimum_cases": 2, "minimum_test": 1}'
+        process.prelude = POINTS[point]
+        process.launch()
+        assert process.child.wait(30) == -9, "it looks at the alarm that stands as soon as it is there"
+        process.prelude = ""
+        process.start()
         (run,) = eventually(lambda: [run for run in process.get()["runs"] if run["ended"]], 60)
         assert hand_in(process.client, 3).status_code == 201
         process.client.post("/alerts", json=ALERT)
         time.sleep(0.5)
         assert len(process.get()["runs"]) == 1
-    finally:
-        process.stop()
     assert (run["state"], run["outcome"], run["error"]) == ("succeeded", "promote", "")
     key = f"fundus-B-v1-{id_[:12]}"
     assert [line.split()[0] for line in ran(tmp_path)] == [key]
@@ -104,22 +101,17 @@ def test_a_run_goes_on_without_the_monitor_and_is_followed_by_the_next_one(tmp_p
     id_ = promote(tmp_path)
     (tmp_path / "hold").touch()
     trigger = '{"minimum_cases": 2, "minimum_test": 1}'
-    process = Process(
-        tmp_path, PARFOCAL_PIPELINE=str(pipeline), PARFOCAL_TRIGGER=trigger, PARFOCAL_TRIGGER_PATH="monitor"
-    )
-    process.start()
-    for number in (1, 2):
-        hand_in(process.client, number)
-    process.send([observation(i, "B", at=20.0, reference=id_) for i in range(40)])
-    eventually(lambda: ran(tmp_path))
-    process.kill()
-    process.start()
-    try:
-        assert [run["state"] for run in process.get()["runs"]] == ["running"]
+    environment = {"PARFOCAL_TRIGGER": trigger, "PARFOCAL_TRIGGER_PATH": "monitor"}
+    with Process(tmp_path, PARFOCAL_PIPELINE=str(pipeline), **environment) as process:
+        process.start()
+        for number in (1, 2):
+            hand_in(process.client, number)
+        process.send([observation(i, "B", at=20.0, reference=id_) for i in range(40)])
+        eventually(lambda: ran(tmp_path))
+        process.kill()
+        process.start()
+        eventually(lambda: [run["state"] for run in process.get()["runs"]] == ["running"])
         (tmp_path / "hold").unlink()
         (run,) = eventually(lambda: [run for run in process.get()["runs"] if run["ended"]])
-    finally:
-        (tmp_path / "hold").unlink(missing_ok=True)
-        process.stop()
     assert run["outcome"] == "promote"
     assert len(ran(tmp_path)) == 1

@@ -39,6 +39,10 @@ def metrics(monitor: TestClient) -> dict[tuple[str, ...], float]:
     }
 
 
+def metrics_lines(monitor: TestClient, start: str) -> list[str]:
+    return [line for line in monitor.get("/metrics").text.splitlines() if line.startswith(start)]
+
+
 def test_the_answer_counts_what_is_new_known_and_wrong(monitor: TestClient, id_: str) -> None:
     body = wire([observation(i, reference=id_) for i in range(3)])
     assert monitor.post("/observations", json=body).json() == {"accepted": 3, "duplicates": 0, "rejected": []}
@@ -84,7 +88,7 @@ def test_the_state_shows_the_stream_its_promise_and_the_champion(monitor: TestCl
     assert found["epoch"] == id_[:12]
     assert found["arl0_low"] < found["arl0"] == 20_000 < found["arl0_high"]
     assert found["statistic"] > found["threshold"] > 0
-    assert found["calibration_size"] == 400
+    assert found["calibration_size"] >= 200
     assert found["history"][-1] == [40, pytest.approx(found["statistic"], abs=1e-3)]
     assert not stream(state, "A")["alarm"]
     assert instrument(state, "C")["last_seen"] is None
@@ -109,6 +113,16 @@ def test_every_metric_is_there_and_says_what_the_state_says(monitor: TestClient,
     assert found["parfocal_observations_rejected_total", "fundus"] == 1
     assert found["parfocal_observations_unscored_total", "fundus"] == 1
     assert found["parfocal_alerts_received_total",] == 1
+
+
+def test_an_instrument_called_undeclared_is_another_series_than_those_without_a_name(
+    monitor: TestClient, id_: str
+) -> None:
+    seen = [observation(1, name, reference=id_) for name in (None, "undeclared")]
+    monitor.post("/observations", json=wire(seen))
+    here = [labels for name, *labels in metrics(monitor) if name == "parfocal_reference_missing"]
+    assert ["undeclared", "fundus"] in here
+    assert len(here) == len(metrics_lines(monitor, "parfocal_reference_missing{")) == 4
 
 
 def test_decisions_and_runs_become_metrics(monitor: TestClient, id_: str) -> None:
