@@ -24,6 +24,7 @@ from statistics import median
 import cv2
 import httpx
 import numpy as np
+from parfocal_serving.segmenter import answer
 
 from parfocal import phantoms
 from parfocal.adapters.processes import Processes, answers, free_port, wait_until
@@ -98,14 +99,15 @@ def served(work: Path, service: str, more: dict[str, str]) -> Iterator[str]:
 
 
 def in_process(bundle: Path) -> Callable[[bytes], None]:
-    """The work without the service: decode, cascade, PNG masks, the observation's numbers."""
+    """The same work without the service: decode, cascade, PNG masks, contours, ratios, the observation's numbers."""
     predictor = Predictor(bundle)
 
     def call(data: bytes) -> None:
         image = decode_image(data)
         found = predictor.predict(image)
-        for mask in found.masks.values():
-            cv2.imencode(".png", mask.astype(np.uint8) * 255, [cv2.IMWRITE_PNG_COMPRESSION, 1])
+        values = {"structures": answer.structures(found), **answer.ratios(found.masks)}
+        values["quality"] = answer.quality(image, found, predictor.bundle)
+        json.dumps(values)
         describe(image, found)
 
     return call
