@@ -10,7 +10,7 @@ from typing import Any
 
 from parfocal_serving.monitor import detectors
 from parfocal_serving.monitor.cases import CaseStore, NewCase
-from parfocal_serving.monitor.database import Database
+from parfocal_serving.monitor.database import connect
 from parfocal_serving.monitor.metrics import MonitorCollector
 from parfocal_serving.monitor.references import References
 from parfocal_serving.monitor.settings import MonitorSettings
@@ -38,7 +38,7 @@ class Service:
         self.settings = settings
         task, state = settings.task, settings.state.resolve()
         plan = Plan.of(settings)
-        self._database = Database(settings.monitor_database)
+        self._database = connect(settings.monitor_database)
         self._references = References(settings.serving, settings.arl0)
         self._cases = CaseStore(state, task)
         self._store = Store(self._database, self._references, task)

@@ -3,43 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
-from sqlalchemy import (
-    DDL,
-    Column,
-    Connection,
-    Engine,
-    Integer,
-    MetaData,
-    Row,
-    String,
-    Table,
-    Text,
-    UniqueConstraint,
-    create_engine,
-    event,
-    insert,
-    select,
-    text,
-)
-from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
-from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy import DDL, Column, Integer, MetaData, Row, String, Table, Text, UniqueConstraint, event, insert, select
 
-from parfocal.core.errors import OutsideServiceError, UsageError
+from parfocal.adapters.sql import Database
 from parfocal.core.protocols import LedgerEntry
 from parfocal.promotion import ledger as chain
 
-BUSY_SECONDS = 30
-"""How long a writer waits for another before it gives up; an append takes milliseconds."""
-
 POSTGRES_LOCK = 0x70617266
-"""Number of the advisory lock, any that nobody else uses; a table cannot be locked before it is there."""
+"""Number of the advisory lock, any that nobody else uses."""
 
 METADATA = MetaData()
 LEDGER = Table(
@@ -89,9 +64,9 @@ class SqlLedger:
     """`parfocal.core.protocols.Ledger` on a SQL database. Safe for many processes at once."""
 
     def __init__(self, url: str, *, clock: Callable[[], datetime] = _now) -> None:
-        self._url = url
+        advice = "nothing was lost; see that PARFOCAL_DATABASE_URL runs and has room, then try again"
+        self._database = Database(url, METADATA, name="the ledger", lock=POSTGRES_LOCK, advice=advice)
         self._clock = clock
-        self._engine: Engine | None = None
 
     def append(self, kind: str, task: str, key: str, body: Mapping[str, Any]) -> LedgerEntry:
         """Add an entry in one serialised transaction; the same (kind, task, key) again returns the first.
@@ -101,7 +76,7 @@ class SqlLedger:
             OutsideServiceError: the database cannot be reached, or stays locked.
         """
         chain.canonical(body)
-        with self._transaction(write=True) as connection:
+        with self._database.write() as connection:
             same = (LEDGER.c.kind == kind) & (LEDGER.c.task == task) & (LEDGER.c.key == key)
             if (known := connection.execute(select(LEDGER).where(same)).first()) is not None:
                 return _entry(known)
@@ -129,74 +104,12 @@ class SqlLedger:
             query = query.where(LEDGER.c.task == task)
         if kind is not None:
             query = query.where(LEDGER.c.kind == kind)
-        with self._transaction() as connection:
+        with self._database.read() as connection:
             return tuple(_entry(row) for row in connection.execute(query))
 
     def verify(self) -> int:
         """Recompute the whole chain and return its length; a DataContractError names the first entry that is wrong."""
         return chain.verify(self.entries())
-
-    @contextmanager
-    def _transaction(self, *, write: bool = False) -> Iterator[Connection]:
-        try:
-            if self._engine is None:
-                self._engine = _open(self._url)
-            with self._engine.connect().execution_options(parfocal_write=write) as connection, connection.begin():
-                if write:
-                    _take_turn(connection)
-                yield connection
-        except (DBAPIError, PoolTimeoutError) as error:
-            raise OutsideServiceError(
-                f"the ledger's database failed: {str(getattr(error, 'orig', None) or error).splitlines()[0]}",
-                where=make_url(self._url).render_as_string(hide_password=True),
-                next="nothing was lost; see that PARFOCAL_DATABASE_URL runs and has room, then try again",
-            ) from error
-
-
-def _open(url: str) -> Engine:
-    try:
-        parsed = make_url(url)
-        sqlite = parsed.get_backend_name() == "sqlite"
-        if sqlite and parsed.database:
-            Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
-        engine = create_engine(parsed, connect_args={"timeout": BUSY_SECONDS} if sqlite else {}, pool_pre_ping=True)
-    except (ArgumentError, ImportError) as error:
-        raise UsageError(
-            f"cannot use the database URL: {error}",
-            where="PARFOCAL_DATABASE_URL",
-            expected="an SQLAlchemy URL whose driver is installed, such as sqlite:////var/lib/parfocal.db",
-        ) from None
-    except OSError as error:
-        raise OutsideServiceError(f"cannot make the ledger's folder: {error}", next="set PARFOCAL_STATE") from None
-    if sqlite:
-        event.listen(engine, "connect", _sqlite_connect)
-        event.listen(engine, "begin", _sqlite_begin)
-    try:
-        with engine.connect().execution_options(parfocal_write=True) as connection, connection.begin():
-            _take_turn(connection)
-            METADATA.create_all(connection)
-    except SQLAlchemyError:
-        engine.dispose()
-        raise
-    return engine
-
-
-def _take_turn(connection: Connection) -> None:
-    """One writer at a time, until the transaction ends; SQLite has seen to it when the transaction began."""
-    if connection.dialect.name == "postgresql":
-        connection.execute(text(f"SELECT pg_advisory_xact_lock({POSTGRES_LOCK})"))
-
-
-def _sqlite_connect(connection: Any, _record: Any) -> None:
-    """Transactions are ours to begin, not the driver's, which would begin them too late to serialise read and write."""
-    connection.isolation_level = None
-    connection.execute("PRAGMA journal_mode=WAL")
-    connection.execute("PRAGMA synchronous=FULL")
-
-
-def _sqlite_begin(connection: Connection) -> None:
-    write = connection.get_execution_options().get("parfocal_write", False)
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
 
 
 def _entry(row: Row[Any]) -> LedgerEntry:

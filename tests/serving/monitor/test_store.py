@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from monitor_kit import observation, promote, wire
 from parfocal_serving.monitor import detectors
-from parfocal_serving.monitor.database import Database
+from parfocal_serving.monitor.database import connect
 from parfocal_serving.monitor.references import References
 from parfocal_serving.monitor.standing import Stream, standing
 from parfocal_serving.monitor.store import Store, counters
@@ -23,7 +23,7 @@ from parfocal.drift.cusum import State, advance, normal_scores
 class World:
     def __init__(self, state: Path) -> None:
         self.state, self.now = state, 1_700_000_000.0
-        self.database = Database(f"sqlite:///{state / 'monitor.db'}")
+        self.database = connect(f"sqlite:///{state / 'monitor.db'}")
         self.references = References(state / "serving" / "fundus")
         self.references.refresh()
         self.store = Store(self.database, self.references, "fundus", lambda: self.now)

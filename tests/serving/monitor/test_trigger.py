@@ -7,7 +7,7 @@ import pytest
 from monitor_kit import mask, observation, photograph, promote, wire
 from parfocal_serving.monitor import detectors, records
 from parfocal_serving.monitor.cases import CaseStore, NewCase
-from parfocal_serving.monitor.database import Database
+from parfocal_serving.monitor.database import connect
 from parfocal_serving.monitor.references import References
 from parfocal_serving.monitor.settings import MonitorSettings
 from parfocal_serving.monitor.store import Store
@@ -41,7 +41,7 @@ class Recorder:
 class World:
     def __init__(self, state: Path, **config: Any) -> None:
         self.state, self.now, self.launcher = state, 1_700_000_000.0, Recorder()
-        self.database = Database(f"sqlite:///{state / 'monitor.db'}")
+        self.database = connect(f"sqlite:///{state / 'monitor.db'}")
         self.references = References(state / "serving" / "fundus")
         self.references.refresh()
         self.cases = CaseStore(state, "fundus")
