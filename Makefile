@@ -6,7 +6,8 @@ READY   := $(VENV)/.ready
 ARGS    ?=
 DATA    ?=
 NEW     ?=
-PYTEST  := $(BIN)/python -m pytest
+JOBS    ?= 2
+PYTEST  := $(BIN)/python -m pytest -n $(JOBS) --dist loadfile
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-all check lint types imports compile bench system audit lock clean
@@ -23,10 +24,10 @@ $(READY): pyproject.toml constraints.txt setup.py
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[platform,dev]'
 	@touch $(READY)
 
-demo: $(READY)  ## the main job, start to end: instrument A, then B arrives. DATA= and NEW= take your own folders
+demo: $(READY)  ## the whole loop: camera A is served, then B arrives. DATA= and NEW= take your own folders
 	@$(BIN)/parfocal demo $(if $(DATA),--data $(DATA)) $(if $(NEW),--new $(NEW)) $(ARGS)
 
-test: $(READY)  ## all tests that a machine without a GPU runs in minutes
+test: $(READY)  ## all tests that a machine without a GPU runs in minutes, JOBS= at a time
 	$(PYTEST) -m "not slow and not gpu" $(ARGS)
 
 test-all: $(READY)  ## everything, the long ones too

@@ -91,3 +91,28 @@ def test_a_missing_or_damaged_file_is_named(name: str, content: bytes | None, tm
         damaged.write_bytes(content)
     with pytest.raises(DataContractError, match=member.file):
         member(tmp_path)
+
+
+def test_features_come_from_the_same_pass_and_are_the_same_in_every_runtime(runtime: Runtime, folder: Path) -> None:
+    import torch
+
+    batch = pictures(2)
+    probabilities, features = runtime.described(batch)
+    np.testing.assert_array_equal(probabilities, runtime(batch))
+    with torch.inference_mode():
+        levels = models.load(folder)._encode(torch.from_numpy(batch))
+    true = np.concatenate([level.mean((2, 3)).numpy() for level in levels], 1)
+    assert features.shape == true.shape
+    # Half precision keeps 8 bits of every activation, and a mean averages their errors out.
+    np.testing.assert_allclose(features, true, atol=0.01 * np.abs(true).max())
+
+
+def test_an_export_without_features_says_so(tmp_path: Path) -> None:
+    from torch import nn
+
+    from parfocal.inference.runtimes.openvino import OpenVINORuntime
+
+    export(nn.Conv2d(3, 1, 1), tmp_path, SIZE)
+    probabilities, features = OpenVINORuntime(tmp_path).described(pictures(2))
+    assert probabilities.shape == (2, 1, SIZE, SIZE)
+    assert features.shape == (2, 0)

@@ -1,5 +1,6 @@
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -210,3 +211,33 @@ print([name for name in ("torch", "lightning_fabric") if name in sys.modules], f
 def test_boxes_are_values() -> None:
     found = Predictor.from_networks(spec(disc=DISC), NETWORKS).predict(photograph())
     assert isinstance(found.boxes["disc"], Box)
+
+
+def test_warming_runs_every_network_and_refuses_one_that_gives_no_numbers() -> None:
+    asked: list[str] = []
+
+    def network(name: str, value: float) -> Callable[[np.ndarray], np.ndarray]:
+        def run(batch: np.ndarray) -> np.ndarray:
+            asked.append(name)
+            return np.full((len(batch), 1, *batch.shape[2:]), value, np.float32)
+
+        return run
+
+    Predictor.from_networks(spec(), {"disc": network("disc", 0.0), "cup": network("cup", 0.0)}).warm(times=2)
+    assert asked == ["disc", "disc", "cup", "cup"]
+    broken = Predictor.from_networks(spec(), {"disc": network("disc", 0.0), "cup": network("cup", float("nan"))})
+    with pytest.raises(DataContractError, match="cup network gives no numbers"):
+        broken.warm()
+
+
+def test_features_are_those_of_the_network_that_gives_them() -> None:
+    class Described:
+        def __call__(self, batch: np.ndarray) -> np.ndarray:
+            return self.described(batch)[0]
+
+        def described(self, batch: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+            return NETWORKS["disc"](batch), np.arange(4, dtype=np.float32)[None]
+
+    found = Predictor.from_networks(spec(disc=DISC), {"disc": Described()}).predict(photograph((disc, 128)))
+    assert found.features["disc"].tolist() == [0, 1, 2, 3]
+    assert not Predictor.from_networks(spec(disc=DISC), NETWORKS).predict(photograph((disc, 128))).features
