@@ -238,6 +238,7 @@ def test_features_are_those_of_the_network_that_gives_them() -> None:
         def described(self, batch: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
             return NETWORKS["disc"](batch), np.arange(4, dtype=np.float32)[None]
 
-    found = Predictor.from_networks(spec(disc=DISC), {"disc": Described()}).predict(photograph((disc, 128)))
+    image = photograph((circle(300, 400, 150, 200, 40), 128))
+    found = Predictor.from_networks(spec(disc=DISC), {"disc": Described()}).predict(image)
     assert found.features["disc"].tolist() == [0, 1, 2, 3]
-    assert not Predictor.from_networks(spec(disc=DISC), NETWORKS).predict(photograph((disc, 128))).features
+    assert not Predictor.from_networks(spec(disc=DISC), NETWORKS).predict(image).features
