@@ -8,7 +8,7 @@ from collections import Counter, deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from itertools import count, islice
+from itertools import count, cycle, islice
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -59,11 +59,11 @@ class PhantomCamera:
 
 
 class FolderCamera:
-    """Delivers the files of a folder, each of them once; every file is a patient of its own."""
+    """Delivers the files of a folder, each of them once, or over and over; every file is a patient of its own."""
 
-    def __init__(self, instrument: str, files: Iterable[Path]) -> None:
+    def __init__(self, instrument: str, files: Iterable[Path], *, again: bool = False) -> None:
         self.instrument = instrument
-        self._files = iter(sorted(files))
+        self._files = cycle(sorted(files)) if again else iter(sorted(files))
 
     def take(self, number: int) -> list[Photograph]:
         return [Photograph(file.name, file.stem, file.read_bytes()) for file in islice(self._files, number)]
@@ -107,13 +107,14 @@ class Clinic:
             )
             reply.raise_for_status()
             answer: dict[str, Any] = reply.json()
-        except (httpx.HTTPError, ValueError) as error:
+            version = str(answer["model"]["version"])
+        except (httpx.HTTPError, ValueError, LookupError, TypeError) as error:
             with self._lock:
                 self.failed.append(f"{photograph.name}: {error}")
             return None
         with self._lock:
             self.seconds.append(time.monotonic() - started)
-            self.versions[str(answer["model"]["version"])] += 1
+            self.versions[version] += 1
         return answer
 
     def stream(self, camera: Camera, number: int) -> Iterator[dict[str, Any] | None]:
