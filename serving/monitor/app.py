@@ -16,7 +16,7 @@ from typing import Any
 
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import HTMLResponse, JSONResponse
-from parfocal_serving.monitor.cases import NameTakenError, NewCase
+from parfocal_serving.monitor.cases import NameTakenError, NewCase, TooLargeError
 from parfocal_serving.monitor.guard import Guard, problem
 from parfocal_serving.monitor.metrics import UNDECLARED, exposition
 from parfocal_serving.monitor.page import Page
@@ -31,7 +31,14 @@ from parfocal.core.errors import DataContractError, OutsideServiceError, Parfoca
 
 TEXTS = ("patient", "grader", "name", "assisted")
 YES = {"1", "yes", "true"}
-STATUS = ((NameTakenError, 409), (DataContractError, 400), (UsageError, 400), (OutsideServiceError, 503))
+STATUS = (
+    (NameTakenError, 409),
+    (TooLargeError, 413),
+    (DataContractError, 400),
+    (UsageError, 400),
+    (OutsideServiceError, 503),
+)
+"""The first that fits."""
 
 
 def build(settings: MonitorSettings | None = None, service: Service | None = None) -> FastAPI:

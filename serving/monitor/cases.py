@@ -20,13 +20,16 @@ from pathlib import Path
 from parfocal.core.errors import DataContractError
 from parfocal.core.manifest import sha256, write_atomic
 from parfocal.core.task import task as named_task
+from parfocal.preprocessing.image_size import JPEG, PNG, TIFF, image_size
 from parfocal.preprocessing.images import decode_image, decode_mask
 from parfocal.readers.folder import COLUMNS, IMAGES, TABLE, UNLABELLED
 
 PENDING = ".pending.json"
 NAME = re.compile(r"\w[\w .-]{0,99}")
 """Of an instrument and of a case: they become names of a folder and of files."""
-_KINDS = ((b"\x89PNG\r\n\x1a\n", ".png"), (b"\xff\xd8\xff", ".jpg"), (b"II*\0", ".tif"), (b"MM\0*", ".tif"))
+PIXELS = 50_000_000
+"""Of an image, at most, where nothing else is said: 3 bytes each."""
+_KINDS = ((PNG, ".png"), (JPEG, ".jpg"), *((start, ".tif") for start in TIFF))
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +48,19 @@ class NameTakenError(DataContractError):
     """Another image has that name."""
 
 
-class CaseStore:
-    """The folders `labelled/<task>/<instrument>` and `experiences/<task>/<instrument>/<n>` of a state folder."""
+class TooLargeError(DataContractError):
+    """More pixels than may be decoded."""
 
-    def __init__(self, state: Path, task: str) -> None:
+
+class CaseStore:
+    """The folders `labelled/<task>/<instrument>` and `experiences/<task>/<instrument>/<n>` of a state folder.
+
+    Args:
+        pixels: of an image, at most.
+    """
+
+    def __init__(self, state: Path, task: str, pixels: int = PIXELS) -> None:
+        self._pixels = pixels
         self._open, self._closed = state / "labelled" / task, state / "experiences" / task
         self._structures = named_task(task).names
         self._turn = threading.RLock()
@@ -125,18 +137,32 @@ class CaseStore:
         if not suffix:
             raise DataContractError("this is no photograph", where="image", expected="a JPEG, PNG or TIFF file")
         with _of("image"):
+            self._check_size(case.image)
             size = decode_image(case.image).shape[:2]
         for structure, data in case.masks.items():
             with _of(structure):
+                if not data.startswith(PNG):
+                    raise DataContractError("the mask is no PNG file", next="a JPEG blurs its edges: save it as PNG")
+                self._check_size(data)
                 mask = decode_mask(data)
                 if mask.shape != size:
                     raise DataContractError(
                         f"the mask is {mask.shape[1]} x {mask.shape[0]}, the image {size[1]} x {size[0]}",
                         expected="a mask of the image's size",
                     )
-                if not data.startswith(_KINDS[0][0]):
-                    raise DataContractError("the mask is no PNG file", next="a JPEG blurs its edges: save it as PNG")
         return suffix
+
+    def _check_size(self, data: bytes) -> None:
+        """From the header: some kilobytes can claim, and would fill, gigabytes."""
+        size = image_size(data)
+        if size is None:
+            raise DataContractError("unreadable or cut short", next="copy the file again from its origin")
+        if size[0] * size[1] > self._pixels:
+            raise TooLargeError(
+                f"{size[0]} x {size[1]} pixels are too many",
+                expected=f"at most {self._pixels / 1e6:g} megapixels",
+                next="hand it in in the size the camera gave it, or raise PARFOCAL_MONITOR_MEGAPIXELS",
+            )
 
     def _write(self, folder: Path, name: str, suffix: str, case: NewCase) -> None:
         files = {f"{structure}/{name}.png": data for structure, data in case.masks.items()}
@@ -194,7 +220,7 @@ def _of(field: str) -> Iterator[None]:
     try:
         yield
     except DataContractError as error:
-        raise DataContractError(error.what, where=field, expected=error.expected, next=error.next) from None
+        raise type(error)(error.what, where=field, expected=error.expected, next=error.next) from None
 
 
 def _table(folder: Path) -> list[dict[str, str]]:

@@ -1,7 +1,8 @@
 """The detectors' state: one row for every instrument, stream and reference, moved in the transaction that stores.
 
-A new reference starts new detectors. Late observations of an earlier one move only the earlier one's. After an alarm
-the state stays in alarm until the reference changes or a person resets it.
+A new reference starts new detectors, and so does an earlier one that comes back with its champion. Late observations
+of an earlier one move only the earlier one's. After an alarm the state stays in alarm until the champion changes or a
+person resets it.
 """
 
 from __future__ import annotations
@@ -12,8 +13,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from parfocal_serving.monitor.database import upsert
-from parfocal_serving.monitor.references import Judge
-from parfocal_serving.monitor.schema import DETECTORS, RESETS
+from parfocal_serving.monitor.references import Champion, Judge
+from parfocal_serving.monitor.schema import CHAMPIONS, DETECTORS, RESETS
 from sqlalchemy import Connection, and_, insert, select, update
 
 from parfocal.core.errors import UsageError
@@ -39,7 +40,7 @@ class Alarm:
 
 
 def epoch(reference_id: str, resets: int) -> str:
-    """Name of a detector's life, at most twelve letters: its reference, and how often a person started it again."""
+    """Name of a detector's life, at most twelve letters: its reference, and how often it was started again."""
     again = f"-r{resets}" if resets else ""
     return reference_id[: 12 - len(again)] + again
 
@@ -85,10 +86,32 @@ def _moved(
     }
 
 
+def succeed(connection: Connection, task: str, champion: Champion, now: float) -> None:
+    """Write down who answers from now on. Detectors of a reference that has had its time before start anew.
+
+    Else a rollback would bring back the alarm of months ago, whose retrain was started, and no new one would get its.
+    """
+    before = connection.execute(
+        select(CHAMPIONS).where(CHAMPIONS.c.task == task).order_by(CHAMPIONS.c.number.desc())
+    ).mappings().all()  # fmt: skip
+    values = {
+        "version": champion.version, "checksum": champion.checksum, "reference_id": champion.reference_id
+    }  # fmt: skip
+    if before and all(before[0][name] == value for name, value in values.items()):
+        return
+    connection.execute(insert(CHAMPIONS).values(time=now, task=task, **values))
+    if champion.reference_id not in {row["reference_id"] for row in before}:
+        return
+    here = (DETECTORS.c.task == task, DETECTORS.c.reference_id == champion.reference_id)
+    for instrument in connection.execute(select(DETECTORS.c.instrument).where(*here).distinct()).scalars().all():
+        reason = f"version {champion.version} is champion, with a reference that was one's before"
+        reset(connection, task, instrument, champion.reference_id, "the monitor", reason, now)
+
+
 def reset(
     connection: Connection, task: str, instrument: str, reference_id: str, by: str, reason: str, now: float
 ) -> int:
-    """A person starts an instrument's detectors anew; who and why is kept. How many detectors there were.
+    """Start an instrument's detectors anew; who did and why is kept. How many detectors there were.
 
     Raises:
         UsageError: there are none.

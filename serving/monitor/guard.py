@@ -94,4 +94,8 @@ def loopback(host: str) -> bool:
 
 
 def _same_page(headers: Headers) -> bool:
-    return "origin" not in headers or urlsplit(headers["origin"]).netloc == headers.get("host", "")
+    """A name that somebody else's server has pointed at this machine is not this machine's page."""
+    if "origin" not in headers:
+        return True
+    page = urlsplit(headers["origin"])
+    return page.netloc == headers.get("host", "") and loopback(page.hostname or "")

@@ -98,7 +98,7 @@ class MonitorCollector(Collector):
 
 def label(instrument: str) -> str:
     """An instrument as Prometheus knows it; no two are alike, or it would refuse all of them."""
-    return f"{UNDECLARED} (by name)" if instrument == UNDECLARED else instrument or UNDECLARED
+    return f"{instrument} (by name)" if instrument.startswith(UNDECLARED) else instrument or UNDECLARED
 
 
 def exposition(collector: Collector) -> bytes:

@@ -1,6 +1,6 @@
 """The monitor's tables. Times are unix seconds; JSON is text, so that every database keeps it alike.
 
-Observations are pruned by age. Decisions, runs, resets and counters never are.
+Observations are pruned by age. Decisions, runs, champions, resets and counters never are.
 """
 
 from __future__ import annotations
@@ -88,6 +88,17 @@ DETECTORS = Table(
     Column("history", Text, nullable=False),  # JSON: the newest [observation, statistic] pairs
 )
 
+CHAMPIONS = Table(
+    "monitor_champions",
+    METADATA,
+    Column("number", _COUNTING, primary_key=True, autoincrement=True),
+    Column("time", Float, nullable=False),  # when the monitor saw it take over
+    Column("task", String(250), nullable=False),
+    Column("version", String(250), nullable=False),
+    Column("checksum", String(250), nullable=False),
+    Column("reference_id", String(250), nullable=False),
+)
+
 RESETS = Table(
     "monitor_resets",
     METADATA,
@@ -112,7 +123,7 @@ DECISIONS = Table(
     Column("instrument", String(250), nullable=False),
     Column("action", String(20), nullable=False),
     Column("reason", Text, nullable=False),
-    Column("key", String(250), nullable=False),
+    Column("key", Text, nullable=False),  # has the instrument's name in it, as long as requests may make that
     Column("facts", Text, nullable=False),  # JSON: what it was decided on
 )
 Index("monitor_decisions_instrument", DECISIONS.c.task, DECISIONS.c.instrument, DECISIONS.c.number)

@@ -40,7 +40,7 @@ class Service:
         plan = Plan.of(settings)
         self._database = connect(settings.monitor_database)
         self._references = References(settings.serving, settings.arl0)
-        self._cases = CaseStore(state, task)
+        self._cases = CaseStore(state, task, int(settings.megapixels * 1e6))
         self._store = Store(self._database, self._references, task)
         self._trigger = Trigger(self._database, self._references, self._cases, plan)
         self._watcher = threading.Thread(target=self._watch, name="watcher", daemon=True)
@@ -51,6 +51,7 @@ class Service:
     def start(self) -> None:
         """Look once at what is there, so that the first answer is right, then begin to work."""
         self._references.refresh()
+        self._store.follow()
         self._store.catch_up()
         self._watcher.start()
         self._trigger.start()
@@ -106,7 +107,8 @@ class Service:
         pruned = float("-inf")
         while not self._stopped.wait(LOOK_SECONDS):
             try:
-                if self._references.refresh():
+                self._references.refresh()
+                if self._store.follow():
                     champion = self._references.champion
                     logger.info("the champion is version %s", champion and champion.version)
                     self._alarmed(self._store.catch_up())

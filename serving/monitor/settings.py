@@ -58,6 +58,12 @@ class MonitorSettings(Settings):
         validation_alias="PARFOCAL_MONITOR_UPLOAD_MB",
         description="largest request body in megabytes (10^6 bytes): a photograph with its masks",
     )
+    megapixels: float = Field(
+        default=50,
+        gt=0,
+        validation_alias="PARFOCAL_MONITOR_MEGAPIXELS",
+        description="largest photograph or mask in millions of pixels, checked before a pixel is decoded: 3 bytes each",
+    )
 
     @property
     def monitor_database(self) -> str:

@@ -10,14 +10,14 @@ import json
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from parfocal_serving.monitor import detectors
 from parfocal_serving.monitor.database import Database, add, ignore
 from parfocal_serving.monitor.detectors import Alarm
-from parfocal_serving.monitor.references import References
+from parfocal_serving.monitor.references import Champion, References
 from parfocal_serving.monitor.schema import COUNTERS, INSTRUMENTS, OBSERVATIONS, REJECTED
 from sqlalchemy import Connection, RowMapping, delete, insert, select, update
 
@@ -27,6 +27,9 @@ from parfocal.core.types import Observation
 
 MOST = 500
 """Observations in a POST."""
+MOST_NAMES = 200
+"""Instruments that are told apart. Whoever may send a photograph may name one, and each is watched, shown and given to
+Prometheus for ever: what is named beyond these counts as undeclared."""
 KEPT_OF_REJECTED = 20_000
 """Characters kept of something that is no observation, for the person who wonders what sent it."""
 PRUNED_AT_ONCE = 2000
@@ -55,6 +58,7 @@ class Store:
         self, database: Database, references: References, task: str, clock: Callable[[], float] = time.time
     ) -> None:
         self._database, self._references, self._task, self._clock = database, references, task, clock
+        self._followed: Champion | None = None
 
     def receive(self, items: Sequence[Any]) -> Received:
         """Store what is new and move the detectors, in one transaction.
@@ -75,6 +79,16 @@ class Store:
             self._count(connection, accepted=len(new), duplicates=duplicates, rejected=len(refused))
         rejected = tuple({"id": row["id"], "reason": row["reason"]} for row in refused)
         return Received(len(new), duplicates, rejected, tuple(alarms))
+
+    def follow(self) -> bool:
+        """Write down who the champion is; whether it is another one than at the last call."""
+        champion = self._references.champion
+        if champion is None or champion == self._followed:
+            return False
+        with self._database.write() as connection:
+            detectors.succeed(connection, self._task, champion, self._clock())
+        self._followed = champion
+        return True
 
     def catch_up(self) -> list[Alarm]:
         """Judge what came before its reference did, in the order in which it came."""
@@ -112,7 +126,7 @@ class Store:
 
     def _checked(self, observation: Observation) -> Observation:
         if observation.task != self._task:
-            raise DataContractError(f"this monitor watches {self._task}, not {observation.task[:60]}")
+            raise DataContractError(f"this monitor watches {self._task}, not {observation.task[:60]!a}")
         texts = (observation.id, observation.instrument, observation.model_version, observation.reference_id)
         if "\0" in "".join(filter(None, (*texts, observation.patient_hmac, observation.case_ref))).encode().decode():
             raise DataContractError("a text with a zero byte")  # nor half a surrogate: no database takes either
@@ -121,17 +135,18 @@ class Store:
     def _take(self, connection: Connection, new: Sequence[Observation], now: float) -> list[Alarm]:
         alarms: list[Alarm] = []
         scored: set[str] = set()
+        named = self._named(connection, new)
         for reference_id in dict.fromkeys(observation.reference_id for observation in new):
             judge = self._references.judge(reference_id)
             if judge is not None:
                 scored.add(reference_id)
                 alarms += self._catch_up(connection, reference_id, now)  # those came first
-                group = [observation for observation in new if observation.reference_id == reference_id]
+                group = [observation for observation in named if observation.reference_id == reference_id]
                 alarms += detectors.move(connection, judge, self._task, reference_id, group, now)
         if new:
             rows = [_row(observation, now, observation.reference_id in scored) for observation in new]
             connection.execute(insert(OBSERVATIONS), rows)
-            self._see(connection, new)
+            self._see(connection, named)
             self._count(connection, unscored=sum(not row["scored"] for row in rows))
         return alarms
 
@@ -144,11 +159,21 @@ class Store:
             rows = connection.execute(query).mappings().all()
             if not rows:
                 break
-            seen = [_observation(row) for row in rows]
+            seen = self._named(connection, [_observation(row) for row in rows])
             alarms += detectors.move(connection, judge, self._task, reference_id, seen, now)
             done = OBSERVATIONS.c.arrival <= rows[-1]["arrival"]
             connection.execute(update(OBSERVATIONS).where(*waiting, done).values(scored=True))
         return alarms
+
+    def _named(self, connection: Connection, observations: Sequence[Observation]) -> list[Observation]:
+        """The same, without the names that are one too many."""
+        here = select(INSTRUMENTS.c.instrument).where(INSTRUMENTS.c.task == self._task)
+        judge = self._references.current()
+        names = {"", *connection.execute(here).scalars(), *(judge.instruments if judge else ())}
+        for observation in observations:
+            if len(names) <= MOST_NAMES:
+                names.add(observation.instrument or "")
+        return [one if one.instrument in names else replace(one, instrument=None) for one in observations]
 
     def _see(self, connection: Connection, new: Sequence[Observation]) -> None:
         counts = Counter(observation.instrument or "" for observation in new)

@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from pathlib import Path
 
 from parfocal_serving.monitor import records
@@ -26,6 +27,7 @@ from sqlalchemy import Connection
 from parfocal.adapters import kubeflow
 from parfocal.core.errors import UsageError
 from parfocal.core.protocols import Launcher
+from parfocal.core.types import Outcome
 from parfocal.steps.config import RunConfig
 from parfocal.triggers import policy
 from parfocal.triggers.policy import Facts, TriggerConfig, TriggerDecision
@@ -207,7 +209,8 @@ class Trigger(threading.Thread):
         self._runs.carry()
 
     def _facts(self, instrument: Watched, champion: Champion | None) -> Facts:
-        runs = [run for run in self._runs.all() if run.instrument == instrument.name]
+        all_runs = self._runs.all()
+        runs = [run for run in all_runs if run.instrument == instrument.name]
         times = [stream.alarm_time for stream in instrument.streams if stream.alarm_time is not None]
         return Facts(
             task=self._plan.task,
@@ -218,7 +221,8 @@ class Trigger(threading.Thread):
             now=self._clock(),
             labelled=self._cases.labelled(instrument.name),
             alarm_time=min(times, default=None),
-            running=tuple(run.key for run in runs if run.state not in ENDED),
+            running=tuple(run.key for run in all_runs if run.state not in ENDED),
+            promoted=next((run.key for run in all_runs if champion and _replaces(run, champion)), ""),
             launches=tuple(run.decided for run in runs),
             used_keys=frozenset(run.key for run in runs),
         )
@@ -228,3 +232,13 @@ class Trigger(threading.Thread):
         records.decide(
             connection, facts.task, facts.instrument, decision.action, decision.reason, decision.key, text, facts.now
         )
+
+
+def _replaces(run: RunRecord, champion: Champion) -> bool:
+    """Whether a retrain of this champion was promoted since it took over: then it is on its way out."""
+    mine = run.arguments.get("champion_uri") in (champion.folder, champion.uri)
+    try:
+        since = datetime.fromisoformat(champion.since).timestamp()
+    except ValueError:
+        return False
+    return mine and run.outcome == Outcome.PROMOTE and run.ended is not None and run.ended > since

@@ -11,14 +11,11 @@ from numpy.typing import NDArray
 from parfocal_serving.segmenter.problems import RequestError
 
 from parfocal.core.errors import DataContractError
+from parfocal.preprocessing.image_size import JPEG, PNG, image_size
 from parfocal.preprocessing.images import Pixels, decode_image
 
 SMALLEST = 32
 """Pixels of the shorter side below which nothing can be seen in a photograph."""
-_PNG = b"\x89PNG\r\n\x1a\n"
-_JPEG = b"\xff\xd8\xff"
-_NO_FRAME = {0xC4, 0xC8, 0xCC}
-"""Markers among JPEG's C0-CF that do not start a frame: tables and a reserved one."""
 _FAST_PNG = [
     cv2.IMWRITE_PNG_COMPRESSION, 1, cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_RLE,
     cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_NONE,
@@ -34,7 +31,7 @@ def decode(data: bytes, most_pixels: int) -> Pixels:
     Raises:
         RequestError: 415 neither JPEG nor PNG, 413 too many pixels, 400 everything else.
     """
-    size = header_size(data)
+    size = image_size(data) if data.startswith((PNG, JPEG)) else None
     if size is None:
         raise RequestError(415, "this is neither a JPEG nor a PNG file", where="image", expected="JPEG or PNG")
     width, height = size
@@ -54,33 +51,6 @@ def decode(data: bytes, most_pixels: int) -> Pixels:
         return decode_image(data)
     except DataContractError as error:
         raise RequestError(400, error.what, where="image", expected=error.expected, next=error.next) from None
-
-
-def header_size(data: bytes) -> tuple[int, int] | None:
-    """(width, height) that a JPEG or PNG file claims, before EXIF turns it; None if it is neither or has no header."""
-    if data.startswith(_PNG):
-        if len(data) < 24 or data[12:16] != b"IHDR":
-            return None
-        return int.from_bytes(data[16:20]), int.from_bytes(data[20:24])
-    return _jpeg_size(data) if data.startswith(_JPEG) else None
-
-
-def _jpeg_size(data: bytes) -> tuple[int, int] | None:
-    """From the frame header (ITU T.81, B.2.2), found by walking over the segments before it."""
-    at = 2
-    while at + 9 <= len(data):
-        if data[at] != 0xFF:
-            return None
-        marker = data[at + 1]
-        if marker == 0xFF:  # a fill byte
-            at += 1
-        elif marker == 0x01 or 0xD0 <= marker <= 0xD8:  # markers without a segment
-            at += 2
-        elif 0xC0 <= marker <= 0xCF and marker not in _NO_FRAME:
-            return int.from_bytes(data[at + 7 : at + 9]), int.from_bytes(data[at + 5 : at + 7])
-        else:
-            at += 2 + int.from_bytes(data[at + 2 : at + 4])
-    return None
 
 
 def encode(mask: NDArray[np.bool_]) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import logging
 import os
 import sqlite3
 import threading
@@ -16,6 +17,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
+
+logger = logging.getLogger("parfocal.segmenter")
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS waiting (seq INTEGER PRIMARY KEY, time REAL NOT NULL, body TEXT NOT NULL);
@@ -52,13 +55,9 @@ class Slot:
         self._lock_file = lock
         self._lock = threading.Lock()
         try:
-            self._database = _open(file)
+            self._database, self._sent, last, self.pending = _open(file)
             with suppress(sqlite3.OperationalError):  # a full disk; `flush` tries again
                 self._checkpoint()
-            ((self._sent, last, self.pending),) = self._database.execute(
-                "SELECT coalesce((SELECT value FROM counter WHERE name = 'sent'), 0),"
-                " coalesce((SELECT max(seq) FROM waiting), 0), (SELECT count(*) FROM waiting)"
-            )
         except BaseException:
             os.close(lock)
             raise
@@ -183,14 +182,19 @@ def lock(file: Path) -> int | None:
     return descriptor
 
 
-def _open(file: Path) -> sqlite3.Connection:
-    """Open or make the database; one that is damaged is set aside, because a clinic cannot wait for its repair."""
+def _open(file: Path) -> tuple[sqlite3.Connection, int, int, int]:
+    """Open or make the database; one that is damaged is set aside, because a clinic cannot wait for its repair.
+
+    Returns:
+        The database, the last number that was delivered, the last that waits (0 for none), and how many wait.
+    """
     try:
         return _connect(file)
     except sqlite3.OperationalError:
         raise
-    except sqlite3.DatabaseError:
+    except sqlite3.DatabaseError as error:
         aside = f"damaged-{time.time_ns()}"
+        logger.error("%s is set aside with what waited in it, as *.%s: %s", file, aside, error)
         for suffix in ("", "-wal", "-shm"):
             part = Path(f"{file}{suffix}")
             if part.exists():
@@ -198,7 +202,7 @@ def _open(file: Path) -> sqlite3.Connection:
         return _connect(file)
 
 
-def _connect(file: Path) -> sqlite3.Connection:
+def _connect(file: Path) -> tuple[sqlite3.Connection, int, int, int]:
     database = sqlite3.connect(file, timeout=5, isolation_level=None, check_same_thread=False)
     try:
         database.execute("PRAGMA journal_mode=WAL")
@@ -206,7 +210,11 @@ def _connect(file: Path) -> sqlite3.Connection:
         database.execute("PRAGMA wal_autocheckpoint=0")
         if database.execute("SELECT count(*) FROM sqlite_master WHERE type = 'table'").fetchone()[0] < 3:
             database.executescript(SCHEMA)
+        ((sent, last, pending),) = database.execute(
+            "SELECT coalesce((SELECT value FROM counter WHERE name = 'sent'), 0),"
+            " coalesce((SELECT max(seq) FROM waiting), 0), (SELECT count(*) FROM waiting)"
+        )
     except BaseException:
         database.close()
         raise
-    return database
+    return database, sent, last, pending

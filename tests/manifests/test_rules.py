@@ -1,11 +1,14 @@
 """The alert rules say what their unit tests say, and every one of them is tested."""
 
+import re
 import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 import yaml
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.metrics import MetricWrapperBase
 
 MONITORING = Path(__file__).parents[2] / "manifests" / "monitoring"
 RULES = MONITORING / "rules" / "parfocal.yaml"
@@ -48,6 +51,48 @@ def test_the_tests_notice_a_rule_that_never_or_always_fires(tmp_path: Path, aler
     done = tool("promtool", "test", "rules", tmp_path / "rules_test" / TESTS.name)
     assert done.returncode != 0
     assert alert in done.stdout + done.stderr
+
+
+def exposed(folder: Path) -> dict[str, set[str]]:
+    """Every sample that the two services show Prometheus, with the labels that it can have."""
+    from parfocal_serving.monitor.database import connect
+    from parfocal_serving.monitor.metrics import MonitorCollector
+    from parfocal_serving.monitor.references import References
+    from parfocal_serving.segmenter import metrics
+
+    found: dict[str, set[str]] = {}
+    for metric in vars(metrics).values():
+        if isinstance(metric, MetricWrapperBase):
+            (family,) = metric.describe()
+            suffixes = {"counter": ("_total",), "histogram": ("_bucket", "_sum", "_count")}.get(family.type, ("",))
+            found |= {family.name + suffix: set(metric._labelnames) for suffix in suffixes}
+    database = connect(f"sqlite:///{folder / 'monitor.db'}")
+    for family in MonitorCollector(database, References(folder), "fundus").collect():
+        assert isinstance(family, CounterMetricFamily | GaugeMetricFamily)
+        name = family.name + ("_total" if family.type == "counter" else "")
+        found[name] = set(family._labelnames) | {label for sample in family.samples for label in sample.labels}
+    database.close()
+    return found
+
+
+@pytest.mark.parametrize("alert", ALERTS)
+def test_every_rule_asks_for_what_the_services_really_show(tmp_path: Path, alert: str) -> None:
+    expression, annotations = next(
+        (rule["expr"], str(rule["annotations"]))
+        for group in yaml.safe_load(RULES.read_text())["groups"]
+        for rule in group["rules"]
+        if rule["alert"] == alert
+    )
+    series = exposed(tmp_path)
+    asked = set(re.findall(r"\bparfocal_\w+", expression))
+    assert asked <= series.keys()
+    assert asked or "up{" in expression
+    grouped = {name for words in re.findall(r"(?:by|on) \(([^)]*)\)", expression) for name in words.split(", ")}
+    matched = set(re.findall(r"[{,]\s*(\w+)\s*=", expression)) - {"job"}
+    shown = set(re.findall(r"\$labels\.(\w+)", annotations)) - {"instance"}
+    for metric in asked:
+        assert (grouped | shown) <= series[metric], metric
+    assert matched <= set().union(*(series[metric] for metric in asked), set())
 
 
 def test_every_alert_says_how_bad_it_is_and_what_to_do() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import json
 import os
 import re
@@ -96,8 +97,9 @@ def _absolute(name: str, value: str) -> str:
 class LocalLauncher:
     """`parfocal.core.protocols.Launcher` on this machine: a process group a run, and its state in files.
 
-    A run's id is its name. A name that runs or has succeeded is not started again; one that failed is. The run's
-    process inherits a locked file, so whether it lives is known for certain, also to a launcher that was restarted.
+    A run's id is its name, as that of a folder. A name that runs or has succeeded is not started again; one that failed
+    is. The run's process inherits a locked file, so whether it lives is known for certain, also to a launcher that was
+    restarted.
     """
 
     def __init__(self, root: Path) -> None:
@@ -106,9 +108,7 @@ class LocalLauncher:
     def launch(self, pipeline: Path, arguments: Mapping[str, str], *, name: str) -> str:
         """Start the pipeline in a process of its own, unless a run of that name is on its way or done."""
         values = Compiled.read(pipeline).check(arguments)
-        run_id = re.sub(r"[^A-Za-z0-9._-]", "-", name).lstrip(".")
-        if not run_id:
-            raise UsageError("a run needs a name")
+        run_id = _identifier(name)
         folder = self.root / run_id
         folder.mkdir(parents=True, exist_ok=True)
         with (folder / LOCK).open("w") as lock:
@@ -146,6 +146,14 @@ class LocalLauncher:
         """What the run left: ``state``, and ``outputs`` or ``error``."""
         file = self.root / run_id / STATE
         return dict(json.loads(file.read_text())) if file.is_file() else {"state": self.state(run_id)}
+
+
+def _identifier(name: str) -> str:
+    """A name as that of a folder. Two names never share one: `B 1` that has succeeded is no reason to leave `B-1`."""
+    found = re.sub(r"[^A-Za-z0-9._-]", "-", name).lstrip(".")
+    if not found:
+        raise UsageError("a run needs a name")
+    return found if found == name else f"{found}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
 
 
 def _locked(descriptor: int) -> bool:

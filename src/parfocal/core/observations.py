@@ -20,6 +20,8 @@ FLOAT = np.dtype("<f4")
 """Of the embedding on the wire: little-endian, whatever the machines at both ends are."""
 LONGEST = 250
 """Characters of an id or a name: what the narrowest database column takes."""
+END_OF_TIME = 253_402_300_800
+"""Seconds from 1970 to the year 10000: what a calendar can show."""
 
 TEXTS = ("id", "task", "model_version", "reference_id")
 OPTIONAL_TEXTS = ("instrument", "patient_hmac", "case_ref")
@@ -61,7 +63,7 @@ def from_json(values: Any) -> Observation:
     seq, time = values.get("seq"), values.get("time")
     if isinstance(seq, bool) or not isinstance(seq, int) or not -(2**63) <= seq < 2**63:
         raise _wrong("seq", seq, "a whole number of 64 bits")
-    if not _number(time):
+    if not _number(time) or not 0 <= time < END_OF_TIME:
         raise _wrong("time", time, "seconds since 1970")
     shape, acquisition = values.get("shape"), values.get("acquisition")
     if not isinstance(shape, Mapping) or not all(_number(value) for value in shape.values()):

@@ -49,7 +49,9 @@ class Facts:
         alarm: whether any stream of the instrument stands in alarm.
         alarm_time: when the first of them did.
         labelled: labelled cases of the instrument that no retrain has used.
-        running: retrains of the instrument that have not ended, by key or run id.
+        running: retrains of the task that have not ended, by key or run id. The champion is one for all instruments,
+            and a challenger that was judged against one that has been replaced is refused.
+        promoted: key of a retrain whose model has replaced the champion and is not here yet; empty without one.
         launches: when the instrument's retrains were launched, in any order; future ones count as now.
         used_keys: idempotency keys of every launch there was.
         now: the present.
@@ -64,6 +66,7 @@ class Facts:
     labelled: int = 0
     alarm_time: float | None = None
     running: tuple[str, ...] = ()
+    promoted: str = ""
     launches: tuple[float, ...] = ()
     used_keys: frozenset[str] = frozenset()
 
@@ -135,7 +138,9 @@ def _labels(facts: Facts, config: TriggerConfig, missing: int) -> Obstacle:
 
 def _time(facts: Facts, config: TriggerConfig) -> Obstacle:
     if facts.running:
-        return "wait", f"a retrain on {facts.instrument} is running ({facts.running[0]}); one at a time"
+        return "wait", f"a retrain is running ({facts.running[0]}); one at a time"
+    if facts.promoted:
+        return "wait", f"version {facts.champion} is being replaced by the model of {facts.promoted}"
     past = sorted(min(launch, facts.now) for launch in facts.launches)
     free = past[-1] + config.cooldown_hours * HOUR if past else facts.now
     if facts.now < free:

@@ -118,11 +118,11 @@ def test_every_metric_is_there_and_says_what_the_state_says(monitor: TestClient,
 def test_an_instrument_called_undeclared_is_another_series_than_those_without_a_name(
     monitor: TestClient, id_: str
 ) -> None:
-    seen = [observation(1, name, reference=id_) for name in (None, "undeclared")]
+    seen = [observation(1, name, reference=id_) for name in (None, "undeclared", "undeclared (by name)")]
     monitor.post("/observations", json=wire(seen))
     here = [labels for name, *labels in metrics(monitor) if name == "parfocal_reference_missing"]
     assert ["undeclared", "fundus"] in here
-    assert len(here) == len(metrics_lines(monitor, "parfocal_reference_missing{")) == 4
+    assert len({tuple(labels) for labels in here}) == len(metrics_lines(monitor, "parfocal_reference_missing{")) == 5
 
 
 def test_decisions_and_runs_become_metrics(monitor: TestClient, id_: str) -> None:
@@ -196,6 +196,7 @@ def test_a_case_is_taken_once_and_counted(monitor: TestClient, tmp_path: Path) -
     ("change", "fields", "where"),
     [
         ({"disc": mask(size=50)}, {}, "disc"),
+        ({"disc": mask()[:20]}, {}, "disc"),
         ({"image": b"nonsense"}, {}, "image"),
         ({"image": b""}, {}, "image"),
         ({}, {"patient": ""}, "patient"),
@@ -249,6 +250,17 @@ def test_a_page_from_elsewhere_cannot_write_here(monitor: TestClient) -> None:
     evil = {"Origin": "https://evil.example"}
     assert monitor.post("/alerts", json=ALERT, headers=evil).status_code == 403
     assert monitor.post("/alerts", json=ALERT, headers={"Origin": "http://127.0.0.1:8081"}).status_code == 202
+
+
+def test_a_foreign_name_that_points_at_this_machine_cannot_write_here(monitor: TestClient) -> None:
+    rebound = {"Host": "evil.example:8081", "Origin": "http://evil.example:8081"}
+    assert monitor.post("/alerts", json=ALERT, headers=rebound).status_code == 403
+
+
+def test_a_photograph_of_too_many_pixels_is_too_large(tmp_path: Path) -> None:
+    with client(tmp_path, megapixels=0.002) as monitor:
+        answer = hand_in(monitor, 1)
+        assert (answer.status_code, answer.json()["error"]["where"]) == (413, "image")
 
 
 def test_a_body_beyond_the_limit_is_not_read(tmp_path: Path) -> None:

@@ -2,8 +2,12 @@ import csv
 import multiprocessing
 import os
 import signal
+import struct
+import zlib
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 from monitor_kit import mask, photograph
 from parfocal_serving.monitor import cases as module
@@ -71,6 +75,49 @@ def test_what_is_no_case_says_where_and_leaves_nothing(
         store.add("B", case(1, **wrong))
     assert raised.value.where == where
     assert not (tmp_path / "labelled").exists()
+
+
+def huge(kind: str) -> bytes:
+    """A file of some hundred bytes that claims 60000 x 60000 pixels."""
+    data = bytearray(cv2.imencode(kind, np.zeros((48, 48, 3), np.uint8))[1].tobytes())
+    if kind == ".png":
+        data[16:24] = struct.pack(">II", 60000, 60000)
+        data[29:33] = struct.pack(">I", zlib.crc32(data[12:29]))
+    elif kind == ".jpg":
+        at = data.index(b"\xff\xc0") + 5
+        data[at : at + 4] = struct.pack(">HH", 60000, 60000)
+    else:
+        (start,) = struct.unpack_from("<I", data, 4)
+        for entry in range(start + 2, start + 2 + 12 * data[start], 12):
+            if struct.unpack_from("<H", data, entry)[0] in (256, 257):
+                struct.pack_into("<HII", data, entry + 2, 4, 1, 60000)
+    return bytes(data)
+
+
+@pytest.mark.parametrize(
+    ("field", "data"),
+    [*(("image", huge(kind)) for kind in (".png", ".jpg", ".tif")), ("disc", huge(".png"))],
+    ids=["png", "jpeg", "tiff", "mask"],
+)
+def test_a_small_file_that_claims_too_many_pixels_is_never_decoded(
+    store: CaseStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, field: str, data: bytes
+) -> None:
+    image, masks = (data, {}) if field == "image" else (photograph(1), {"disc": data})
+    decoded: list[bytes] = []
+    monkeypatch.setattr(module, "decode_mask", decoded.append)
+    if field == "image":
+        monkeypatch.setattr(module, "decode_image", decoded.append)
+    with pytest.raises(module.TooLargeError, match="60000 x 60000") as raised:
+        store.add("B", case(1, image=image, masks=masks))
+    assert (raised.value.where, decoded) == (field, [])
+    assert not (tmp_path / "labelled").exists()
+
+
+def test_a_mask_of_another_format_is_not_even_looked_at(store: CaseStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "decode_mask", None)
+    drawn = cv2.imencode(".bmp", np.full((48, 48), 255, np.uint8))[1].tobytes()
+    with pytest.raises(DataContractError, match="no PNG"):
+        store.add("B", case(1, masks={"disc": drawn}))
 
 
 @pytest.mark.parametrize("name", ["..", "a/b", ".hidden", "", "x" * 101, "a\0"])

@@ -92,6 +92,7 @@ def test_what_is_no_observation_is_kept_aside_once_and_jams_nothing(world: World
         {**good, "id": "x2", "task": "lung"},
         {**good, "id": "x3", "embedding": base64.b64encode(np.float32([np.nan]).tobytes()).decode()},
         {**good, "id": "half a \ud800 letter"},
+        {**good, "id": "x5", "task": "half a \ud800 letter"},
         {**good, "id": "zero\0"},
         {**good, "id": "x4", "time": 10**400},
         "nonsense",
@@ -183,6 +184,41 @@ def test_a_new_champion_starts_new_detectors_and_late_ones_move_the_old(world: W
     old = "SELECT observations FROM monitor_detectors WHERE stream = 'appearance' AND reference_id = ?"
     with sqlite3.connect(world.state / "monitor.db") as connection:
         assert connection.execute(old, (id_,)).fetchall() == [(50,)]
+
+
+def test_a_rollback_starts_the_detectors_of_the_earlier_reference_anew_once(world: World, id_: str) -> None:
+    assert world.store.follow()
+    world.send([observation(i, "B", at=20.0, reference=id_) for i in range(40)])
+    assert not world.store.follow(), "the champion is the same"
+    promote(world.state, 2)
+    world.references.refresh()
+    assert world.store.follow()
+    world.send([observation(i, "B", at=20.0, reference=id_) for i in range(40, 50)])
+    promote(world.state, 1)
+    world.references.refresh()
+    assert world.store.follow()
+    found = world.stream("B")
+    assert (found.alarm, found.observations, found.epoch) == (False, 0, id_[:9] + "-r1")
+    assert world.send([observation(i, "B", at=20.0, reference=id_) for i in range(50, 90)]).alarms
+    restarted = World(world.state)
+    assert restarted.store.follow()
+    assert restarted.stream("B").alarm, "a restart of the monitor is no change of the champion"
+    restarted.database.close()
+    ((by, stood),) = world.rows('SELECT "by", statistics FROM monitor_resets')
+    assert (by, json.loads(stood)["appearance"]["observations"]) == ("the monitor", 50)
+
+
+def test_names_that_requests_invent_are_bounded_and_none_is_lost(world: World, id_: str) -> None:
+    for first in range(0, 300, 100):
+        names = range(first, first + 100)
+        world.send([observation(i, f"P{i}", at=20.0, reference=id_) for i in names])
+    world.send([observation(i, "A", reference=id_) for i in range(5)])
+    with world.database.read() as connection:
+        watched = {found.name: found for found in standing(connection, world.references, "fundus")}
+    assert len(watched) == 201
+    assert watched["A"].streams[0].observations == 5, "those of the reference are always told apart"
+    assert watched[""].observations == watched[""].streams[0].observations == 102
+    assert world.rows("SELECT count(DISTINCT instrument) FROM monitor_observations") == [(301,)]
 
 
 def test_a_person_starts_a_detector_anew_and_it_is_kept_who_and_why(world: World, id_: str) -> None:

@@ -1,5 +1,6 @@
 import json
 from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -55,19 +56,32 @@ class World:
     def start_trigger(self) -> None:
         self.trigger = Trigger(self.database, self.references, self.cases, self.plan, lambda: self.now)
 
-    def alarm(self, first: int = 0) -> None:
+    def follow(self, version: int) -> None:
+        """Another champion takes over now."""
+        promote(self.state, version)
+        file = self.state / "serving" / "fundus" / "current.json"
+        since = datetime.fromtimestamp(self.now, UTC).isoformat()
+        file.write_text(json.dumps({**json.loads(file.read_text()), "since": since}))
+        self.references.refresh()
+        assert self.store.follow()
+
+    def alarm(self, first: int = 0, instrument: str = "B") -> None:
         champion = self.references.champion
         assert champion is not None
-        seen = [observation(first + i, "B", at=20.0, reference=champion.reference_id) for i in range(40)]
+        seen = [observation(first + i, instrument, at=20.0, reference=champion.reference_id) for i in range(40)]
         assert self.store.receive(wire(seen)["observations"]).alarms
 
-    def label(self, *numbers: int) -> None:
+    def label(self, *numbers: int, instrument: str = "B") -> None:
         for number in numbers:
-            assert self.cases.add("B", NewCase(photograph(number), {"disc": mask()}, f"p{number}", "Ada"))
+            assert self.cases.add(instrument, NewCase(photograph(number), {"disc": mask()}, f"p{number}", "Ada"))
 
     def alert(self) -> None:
         self.trigger.wake(alert=True)
         self.trigger.step(True)
+
+    def all_decisions(self) -> list[Any]:
+        with self.database.read() as connection:
+            return records.decisions(connection, "fundus", 50)
 
     def decisions(self) -> list[tuple[str, str, int]]:
         """Oldest first: instrument, action, times."""
@@ -175,6 +189,60 @@ def test_a_cooldown_is_waited_for_and_then_a_new_epoch_starts_a_second_experienc
         f"fundus-B-v1-{champion.reference_id[:9]}-r1",
     ]
     assert world.launcher.launched[1][1]["experience_uri"].endswith("/B/2")
+
+
+def test_after_a_rollback_a_new_alarm_gets_its_run_and_the_old_one_none(world: World) -> None:
+    world.follow(1)
+    world.alarm()
+    world.label(1, 2)
+    world.alert()
+    world.launcher.said[world.runs()[0].run_id] = "succeeded"
+    for version in (2, 1):
+        world.now += 10 * 24 * HOUR
+        world.follow(version)
+    world.label(3, 4)
+    world.alert()
+    assert len(world.launcher.launched) == 1, "what alarmed before the promotion is over"
+    world.alarm(first=100)
+    world.alert()
+    first, second = (name for name, _ in world.launcher.launched)
+    assert second == f"{first[:-3]}-r1"
+
+
+def test_of_two_instruments_in_alarm_the_second_waits_until_the_first_ones_model_is_here(world: World) -> None:
+    world.follow(1)
+    for instrument in ("B", "D"):
+        world.alarm(instrument=instrument)
+        world.label(1, 2, instrument=instrument)
+    world.now += 1.0
+    world.alert()
+    world.alert()
+    (run,) = world.runs()
+    assert world.decisions() == [("B", "start", 1), ("D", "wait", 2), ("B", "none", 1)]
+    with world.database.write() as connection:
+        records.change(connection, run.key, state="succeeded", outcome="promote", ended=world.now)
+    world.alert()
+    assert len(world.launcher.launched) == 1, "its champion is on the way out"
+    assert "is being replaced" in json.dumps([dict(row) for row in world.all_decisions()])
+    world.now += 1.0
+    world.follow(2)
+    world.alarm(first=100, instrument="D")
+    world.alert()
+    assert [arguments["champion_uri"][-1] for _, arguments in world.launcher.launched] == ["1", "2"]
+    assert world.cases.labelled("D") == 0
+
+
+def test_a_refused_challenger_keeps_nobody_waiting(world: World) -> None:
+    world.follow(1)
+    for instrument in ("B", "D"):
+        world.alarm(instrument=instrument)
+        world.label(1, 2, instrument=instrument)
+    world.now += 1.0
+    world.alert()
+    with world.database.write() as connection:
+        records.change(connection, world.runs()[0].key, state="succeeded", outcome="refuse", ended=world.now)
+    world.alert()
+    assert {run.instrument for run in world.runs()} == {"B", "D"}
 
 
 def test_undeclared_traffic_in_alarm_is_told_to_declare_itself(world: World) -> None:

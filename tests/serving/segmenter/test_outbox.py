@@ -73,6 +73,23 @@ def test_a_damaged_slot_is_set_aside_and_the_next_observation_is_kept(tmp_path: 
     assert len(list(tmp_path.glob("0.db.damaged-*"))) == 1
 
 
+def test_a_slot_that_is_damaged_further_in_is_set_aside_too_and_that_is_said(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    outbox = opened(tmp_path, limit=1000)
+    for i in range(200):
+        outbox.append(observation(str(i)))
+    outbox.close()
+    content = bytearray((tmp_path / "0.db").read_bytes())
+    size = int.from_bytes(content[16:18])
+    content[size:] = b"\xa5" * (len(content) - size)  # the first page, with the names of the tables, is whole
+    (tmp_path / "0.db").write_bytes(content)
+    again = opened(tmp_path)
+    assert again.append(observation("a"))
+    assert numbers(again) == [1]
+    assert "0.db is set aside" in caplog.text
+
+
 def test_an_observation_that_json_cannot_say_is_dropped_alone(tmp_path: Path) -> None:
     outbox = opened(tmp_path)
     assert not outbox.append(observation("a", area=float("nan")))

@@ -1,5 +1,6 @@
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -149,12 +150,20 @@ def until(said: Callable[[], bool]) -> None:
 
 def test_a_launched_run_is_known_to_a_launcher_that_was_restarted(words: Path, tmp_path: Path) -> None:
     run_id = LocalLauncher(tmp_path).launch(words, {"word": "hello"}, name="continual/b 1")
-    assert run_id == "continual-b-1"
+    assert re.fullmatch("continual-b-1-[0-9a-f]{8}", run_id), "another name never has the same folder"
     again = LocalLauncher(tmp_path)
     until(lambda: again.state(run_id) == "succeeded")
     assert again.result(run_id)["outputs"] == {"Output": "HELLO"}
     with pytest.raises(UsageError, match="no run"):
         again.state("another")
+
+
+def test_names_that_differ_in_a_space_are_two_runs(words: Path, tmp_path: Path) -> None:
+    launcher = LocalLauncher(tmp_path)
+    runs = [launcher.launch(words, {"word": word}, name=f"b{word}1") for word in ("-", " ")]
+    for run_id, word in zip(runs, ("-", " "), strict=True):
+        until(lambda run_id=run_id: launcher.state(run_id) == "succeeded")
+        assert launcher.result(run_id)["outputs"] == {"Output": word}
 
 
 def test_a_failed_run_keeps_its_error_and_can_be_launched_again(words: Path, tmp_path: Path) -> None:

@@ -46,6 +46,8 @@ def test_keys_of_a_newer_sender_are_left_alone() -> None:
         ("seq", True),
         ("time", float("nan")),
         ("time", "now"),
+        ("time", 1e308),
+        ("time", -1.0),
         ("embedding", "not base64!"),
         ("embedding", "AAA="),
         ("embedding", [1.0]),
