@@ -1,7 +1,8 @@
 """The wheel carries the library and, under names of their own, the four top folders that are built on it.
 
 `components/`, `pipelines/`, `serving/` and `manifests/` become `parfocal_components`, `parfocal_pipelines`,
-`parfocal_serving` and `parfocal_manifests` (alert rules, which a local Prometheus reads too). Their packages are found, not listed, so that a new one is one folder and no second edit.
+`parfocal_serving` and `parfocal_manifests` (alert rules, which a local Prometheus reads too). Their packages are found,
+not listed, so that a new one is one folder and no second edit.
 """
 
 from pathlib import Path
