@@ -29,7 +29,7 @@ VERBS = {
     "config": ("parfocal.cli.config", "Show settings and explain every key."),
     "drift": ("parfocal.cli.drift", "What a declared run length to a false alarm really gives."),
     "doctor": ("parfocal.cli.doctor", "Look whether this machine and its settings will do."),
-    "demo": ("parfocal.cli.demo", "The main job, start to end, on this machine."),
+    "demo": ("parfocal.cli.demo", "The whole loop, start to end, on this machine."),
 }
 
 
@@ -77,6 +77,8 @@ def parfocal(debug: bool) -> None:
                           parfocal retrain runs/b --champion champion --out runs/next
     All of it, as the pipeline that Kubeflow runs:
                           parfocal pipeline run initial --experience PHOTOS --set data.instrument=A
+    The endpoint, the drift monitor and the registry, on this machine:
+                          parfocal up --segmenter-port 3000
 
     Exit codes: 0 done, 2 usage or configuration, 3 data that breaks the contract, 4 the gate did not say yes,
     5 drift found, 6 an outside service failed (try again), 130 interrupted, 1 a bug.
