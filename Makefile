@@ -41,6 +41,8 @@ lint: $(READY)
 
 types: $(READY)
 	$(BIN)/mypy
+	@mkdir -p build/types && ln -sfn ../../serving build/types/parfocal_serving
+	MYPYPATH=src:build/types $(BIN)/mypy -p parfocal_serving
 
 imports: $(READY)
 	$(BIN)/lint-imports

@@ -51,4 +51,4 @@ def bury_the_dead() -> None:
         number = file.stem.rsplit("_", 1)[-1]
         if number.isdigit() and not psutil.pid_exists(int(number)):
             with suppress(FileNotFoundError):  # another worker that starts now was faster
-                multiprocess.mark_process_dead(int(number))
+                multiprocess.mark_process_dead(int(number))  # type: ignore[no-untyped-call]

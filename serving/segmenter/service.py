@@ -27,10 +27,10 @@ class Segmenter:
     def __is_ready__(self) -> bool:
         return self.worker.champions.current is not None
 
-    @bentoml.on_shutdown
+    @bentoml.on_shutdown  # type: ignore[untyped-decorator]
     def close(self) -> None:
         """Let go of the outbox, so that a successor finds it."""
         self.worker.stop()
 
 
-Segmenter.add_asgi_middleware(web.Readiness)
+Segmenter.add_asgi_middleware(web.Readiness)  # type: ignore[attr-defined]  # the decorator made it a Service

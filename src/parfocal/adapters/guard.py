@@ -22,7 +22,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-import psutil  # type: ignore[import-untyped]
+import psutil
 
 PDEATHSIG, CHILD_SUBREAPER = 1, 36
 """Of prctl(2), Linux alone: a signal when the parent dies; orphans further down become ours instead of init's."""

@@ -112,7 +112,7 @@ def _services(record: dict[str, Any]) -> list[dict[str, Any]]:
 
 def _born(pid: int) -> float | None:
     """When a process was started, which tells it from another that was given its number later."""
-    import psutil  # type: ignore[import-untyped]
+    import psutil
 
     try:
         process = psutil.Process(pid)
