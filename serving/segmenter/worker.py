@@ -62,7 +62,12 @@ class Worker:
         self._upkeep = threading.Thread(target=self._keep_up, name="upkeep", daemon=True)
 
     def start(self) -> None:
-        """Start the threads; the first model is loaded by one of them."""
+        """Load the champion, then start the threads.
+
+        A worker takes connections only after this, so that where one worker answers already, no request meets another
+        that is still loading.
+        """
+        self.champions.check()
         for part in (self.champions, self.sender, self.capture, self._upkeep):
             if part is not None:
                 part.start()
