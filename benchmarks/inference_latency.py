@@ -28,7 +28,7 @@ from parfocal.inference.runtimes import network_input
 from parfocal.inference.runtimes.openvino import FULL, HALF, OpenVINORuntime, export
 from parfocal.inference.runtimes.pytorch import PyTorchRuntime
 from parfocal.models import ModelConfig
-from parfocal.preprocessing.fundus import FundusRecipe, frame_box, to_frame
+from parfocal.preprocessing.fundus import FundusRecipe
 from parfocal.preprocessing.images import decode_image
 
 RECIPE = FundusRecipe()
@@ -42,9 +42,9 @@ def frames(structure: str, instruments: str, count: int) -> np.ndarray:
             case = phantoms.case(instrument, patient, 7)
             image = decode_image(case.encode()[1])
             part = task("fundus").structure(structure)
-            box = frame_box(part, *image.shape[:2], RECIPE, case.masks.get(part.inside or ""))
+            box = RECIPE.box(part, *image.shape[:2], case.masks.get(part.inside or ""))
             if box is not None:
-                found.append(to_frame(image, box, RECIPE))
+                found.append(RECIPE.frame(image, box))
     return np.stack(found)
 
 
@@ -113,7 +113,7 @@ def compare(asked: argparse.Namespace, scratch: Path) -> None:
         print(f"{name:26} {seconds * 1e3:7.2f} ms   {seconds / ours:5.2f} x ours")
     if asked.structure:
         for precision, runtime in exports.items():
-            value = agreement(PyTorchRuntime(folder), runtime, images)
+            value = agreement(PyTorchRuntime(folder), runtime, network_input(images))
             print(f"agreement at {precision}: {value:.5f} on {len(images)} phantoms (least {AGREEMENT})")
 
 

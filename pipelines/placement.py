@@ -69,6 +69,8 @@ class Placements(Config):
 
     platform: Platform = Platform()
     preprocess: Placement = Placement()
+    pretrain: Placement = Placement()
+    study: Placement = Placement()
     train: Placement = Placement()
     retrain: Placement = Placement()
     evaluate: Placement = Placement()

@@ -20,7 +20,7 @@ import torch
 from parfocal import models
 from parfocal.augmentation.geometric import AugmentConfig
 from parfocal.memory.sampler import Sampler, Source
-from parfocal.objectives.segment import Segment
+from parfocal.objectives.segment import Segment, SegmentSettings
 from parfocal.preprocessing.shards import Arrays
 from parfocal.training.config import TrainConfig
 from parfocal.training.engine import fit
@@ -99,7 +99,16 @@ def main() -> None:
     log = Log(values.pause)
     validation = {"old": discs(6, 3), "new": discs(6, 4)}
     folder = values.work / "checkpoint"
-    result = fit(model, sampler, Segment(config.loss), validation, config, checkpoint=folder, reporter=log, run=log)
+    result = fit(
+        model,
+        sampler,
+        Segment(SegmentSettings(), config.loss),
+        validation,
+        config,
+        checkpoint=folder,
+        reporter=log,
+        run=log,
+    )
     digest = hashlib.sha256()
     for name in sorted(result.weights):
         digest.update(name.encode() + result.weights[name].numpy().tobytes())

@@ -13,7 +13,7 @@ from PIL import Image
 
 from parfocal import models
 from parfocal.core.task import Structure
-from parfocal.preprocessing.fundus import FundusRecipe, frame_box, to_frame
+from parfocal.preprocessing.recipes import Recipe
 from parfocal.preprocessing.roi import mask_from_frame
 
 
@@ -24,7 +24,7 @@ class Plain:
     def __init__(self) -> None:
         folder = Path(os.environ["BUNDLE"])
         spec = json.loads((folder / "bundle.json").read_text())
-        self.recipe = FundusRecipe.model_validate(spec["recipe"])
+        self.recipe = Recipe.parse(spec["recipe"])
         self.models = {name: models.load(folder / one["folder"]) for name, one in spec["structures"].items()}
         self.inside = {name: one["inside"] for name, one in spec["structures"].items()}
 
@@ -35,11 +35,11 @@ class Plain:
         masks = {}
         for name, model in self.models.items():
             outer = masks.get(self.inside[name])
-            box = frame_box(Structure(name, self.inside[name]), height, width, self.recipe, outer)
+            box = self.recipe.box(Structure(name, self.inside[name]), height, width, outer)
             if box is None:
                 masks[name] = np.zeros((height, width), bool)
                 continue
-            frame = to_frame(pixels, box, self.recipe)
+            frame = self.recipe.frame(pixels, box)
             tensor = torch.from_numpy(frame.transpose(2, 0, 1)[None].astype(np.float32) / 255)
             with torch.no_grad():
                 probability = torch.sigmoid(model(tensor))[0, 0].numpy()

@@ -11,6 +11,7 @@ def train(
     idempotency_key: str,
     bundle: dsl.Output[dsl.Model],
     memory: dsl.Output[dsl.Artifact],
+    pretrained: dsl.Input[dsl.Model] = None,
 ):
     """Train and export a first bundle, one network a structure. A pod that was lost goes on from its checkpoint.
 
@@ -19,6 +20,7 @@ def train(
         config: Canonical JSON of the run's configuration; empty means defaults.
         idempotency_key: Names the checkpoints and the MLflow run.
         bundle: Sealed model bundle, exported for serving.
+        pretrained: Folder of `pretrain` to start from, as train.encoder says. Without it: from random weights.
         memory: Sealed exemplar memory. Patients' images: never registered, never served.
     """
     from parfocal.adapters import connect, kubeflow
@@ -37,4 +39,5 @@ def train(
             key=idempotency_key,
             run=run,
             reporter=JsonLines(),
+            pretrained=kubeflow.folder(pretrained) if pretrained else None,
         )

@@ -21,6 +21,7 @@ from parfocal.core.bundle import Bundle
 from parfocal.evaluation import glaucoma, metrics
 from parfocal.inference.observe import DARK
 from parfocal.inference.predictor import Prediction
+from parfocal.preprocessing.images import Picture, shown
 from parfocal.preprocessing.roi import Box
 
 LIT = 0.05
@@ -52,9 +53,9 @@ def ratios(masks: Mapping[str, NDArray[np.bool_]]) -> dict[str, float | None]:
     return {"cdr": _rounded(glaucoma.cdr(disc, cup)), "vertical_cdr": _rounded(glaucoma.vertical_cdr(disc, cup))}
 
 
-def quality(image: NDArray[np.uint8], prediction: Prediction, bundle: Bundle) -> list[str]:
-    """Flags of a photograph, BGR uint8 [H, W, 3], and of what was found in it."""
-    flags = _of_picture(image)
+def quality(image: Picture, prediction: Prediction, bundle: Bundle) -> list[str]:
+    """Flags of a picture, uint8 BGR [H, W, 3] or uint16 grey [H, W], and of what was found in it."""
+    flags = _of_picture(shown(image))
     for name, model in bundle.structures.items():
         mask, box = prediction.masks[name], prediction.boxes[name]
         outer = prediction.masks[model.inside] if model.inside else None

@@ -24,6 +24,7 @@ from parfocal_serving.segmenter.problems import RequestError
 from parfocal_serving.segmenter.sender import Monitor, Sender
 from parfocal_serving.segmenter.settings import SegmenterSettings
 
+from parfocal.core.errors import DataContractError
 from parfocal.core.types import Observation
 from parfocal.inference.observe import describe
 from parfocal.inference.predictor import Prediction
@@ -101,7 +102,10 @@ class Worker:
         with self._stage("decode", timing):
             image = codecs.decode(data, self.settings.pixels)
         with self._stage("segment", timing):
-            prediction = champion.predictor.predict(image)
+            try:
+                prediction = champion.predictor.predict(image)
+            except DataContractError as error:
+                raise RequestError(400, error.what, where="image", expected=error.expected, next=error.next) from None
         request = uuid4().hex
         with self._stage("encode", timing):
             values: dict[str, Any] = {

@@ -60,7 +60,8 @@ def test_a_body_converts_and_calls_and_decides_nothing(name: str) -> None:
     body = function(name).body
     assert statements(body) <= 10
     assert not [n for n in ast.walk(function(name)) if isinstance(n, ast.If | ast.For | ast.While | ast.Try)]
-    assert f"from parfocal.steps import {name} as step" in ast.unparse(ast.Module(body, []))
+    called = re.findall(r"from parfocal\.(?:steps|studies) import (\w+) as step", ast.unparse(ast.Module(body, [])))
+    assert called == [name]
 
 
 def test_the_count_of_statements_sees_those_inside_others() -> None:
@@ -86,14 +87,14 @@ def test_the_image_is_pinned_and_installs_nothing_at_run_time(name: str) -> None
 
 @pytest.mark.parametrize("name", NAMES)
 def test_at_most_four_values_beside_the_configuration(name: str) -> None:
-    parameters = compiled(name)["components"][f"comp-{name}"]["inputDefinitions"]["parameters"]
+    parameters = compiled(name)["components"][f"comp-{name.replace('_', '-')}"]["inputDefinitions"]["parameters"]
     assert "config" in parameters
     assert len(parameters) <= 5
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_readme_explains_every_input_and_output_and_no_other(name: str) -> None:
-    component = compiled(name)["components"][f"comp-{name}"]
+    component = compiled(name)["components"][f"comp-{name.replace('_', '-')}"]
     names = {
         key for side in ("inputDefinitions", "outputDefinitions") for kind in component[side].values() for key in kind
     }

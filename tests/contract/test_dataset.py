@@ -5,20 +5,37 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from data_kit import circle, dataset, patients, source
+from data_kit import circle, dataset, patients, picture, source, write
 
 from parfocal.core import manifest
 from parfocal.core.errors import DataContractError
 from parfocal.core.types import Split
 from parfocal.preprocessing.shards import (
     DATASET,
+    UNKNOWN,
     Dataset,
     checksum_of_tests,
     read_arrays,
     read_dataset,
     read_image,
     read_mask,
+    read_points,
 )
+
+POINTED = [f"q{i:02d}" for i in range(10)]
+
+
+@pytest.fixture(scope="module")
+def pointed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """12 patients with masks and 10 of whom nobody drew a mask, but said where the disc is."""
+    place = tmp_path_factory.mktemp("pointed")
+    photos = source(place / "photos", patients(12))
+    for i, name in enumerate(POINTED):
+        write(photos / "images" / f"{name}.png", picture(500 + i))
+    lines = [f"{name},{name},," for name in patients(12)] + [f"{name},{name},30,20" for name in POINTED]
+    (photos / "cases.csv").write_text("\n".join(["name,patient,disc_x,disc_y", *lines]) + "\n")
+    dataset(photos, place / "a", "static_augmentation.copies=0")
+    return place / "a"
 
 
 @pytest.fixture(scope="module")
@@ -65,6 +82,35 @@ def test_arrays_hold_the_cases_of_their_side_and_only_training_has_copies(folder
     assert train is not None
     assert not np.array_equal(train.image[0], train.image[1])
     assert np.array_equal(train.mask[0], train.mask[1])
+
+
+def test_cases_with_a_point_and_no_mask_are_on_a_side_and_apart_from_those_with_masks(pointed: Path) -> None:
+    read = read_dataset(pointed)
+    assert {case.patient for case in read.cases} == {*patients(12), *POINTED}
+    assert not read.unlabelled
+    points = [read_points(pointed, "disc", side) for side in Split]
+    found: dict[str, tuple[np.ndarray, np.ndarray]] = {}
+    for side, arrays in zip(Split, points, strict=True):
+        assert arrays is not None
+        assert set(arrays.case_ids) == {case.id for case in read.on(side)}
+        found |= {name: (arrays.mask[i], arrays.points[i]) for i, name in enumerate(arrays.case_ids)}
+        drawn = read_arrays(pointed, "disc", side)
+        assert drawn is not None
+        assert set(drawn.case_ids) == {case.id for case in read.on(side) if case.masks}
+        assert drawn.mask.max() == 1
+    for name in POINTED:
+        mask, point = found[f"A-{name}"]
+        assert (mask == UNKNOWN).all()
+        assert np.allclose(point, ((30.5 - 8) / 64, (20.5 - 6) / 48))  # the frame is the photograph less a tenth
+    for name in patients(12):
+        mask, point = found[f"A-{name}"]
+        assert np.allclose(point, (32.5 / 64, 24.5 / 48), atol=1e-6)
+
+
+def test_a_dataset_without_points_has_those_of_its_masks_and_inner_structures_have_theirs(folder: Path) -> None:
+    cup = read_points(folder, "cup", Split.TEST)
+    assert cup is not None
+    assert np.allclose(cup.points, 0.5, atol=0.02)
 
 
 def test_a_case_without_a_structure_has_no_row_for_it(folder: Path) -> None:

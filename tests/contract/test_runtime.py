@@ -100,7 +100,7 @@ def test_features_come_from_the_same_pass_and_are_the_same_in_every_runtime(runt
     probabilities, features = runtime.described(batch)
     np.testing.assert_array_equal(probabilities, runtime(batch))
     with torch.inference_mode():
-        levels = models.load(folder)._encode(torch.from_numpy(batch))
+        levels = models.load(folder).levels(torch.from_numpy(batch))
     true = np.concatenate([level.mean((2, 3)).numpy() for level in levels], 1)
     assert features.shape == true.shape
     # Half precision keeps 8 bits of every activation, and a mean averages their errors out.

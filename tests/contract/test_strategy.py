@@ -54,7 +54,7 @@ def test_batches_are_filled_and_always_hold_new_pictures(strategy: Strategy, pas
     assert len({source.name for source in sources}) == len(sources)
     assert sources[0].name == "B"
     assert sources[0].arrays is new
-    images, _ = Sampler(sources, 8, 0).batch(0)
+    images = Sampler(sources, 8, 0).batch(0).image
     assert images.shape == (8, 16, 16, 3)
 
 

@@ -56,8 +56,9 @@ def scores(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, floa
 
     def learn(model, strategy: str, new: Arrays, past: dict[str, Arrays], config: TrainConfig, held_out) -> None:
         sources = strategies.build(StrategyConfig(name=strategy)).mixture("new", new, past)
+        objective = objectives.build(objectives.ObjectiveConfig())
         result = engine.fit(
-            model, Sampler(sources, config.batch_size, 0, config.augment), objectives.FAMILY.load("segment")(),
+            model, Sampler(sources, config.batch_size, 0, config.augment), objective,
             held_out, config, checkpoint=None, reporter=Silent(), run=Quiet(),
         )  # fmt: skip
         model.load_state_dict(result.weights)

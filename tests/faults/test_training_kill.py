@@ -16,7 +16,7 @@ from training_kit import Log, discs
 from parfocal import models
 from parfocal.core.errors import OutsideServiceError
 from parfocal.memory.sampler import Sampler, Source
-from parfocal.objectives.segment import Segment
+from parfocal.objectives.segment import Segment, SegmentSettings
 from parfocal.training.config import TrainConfig
 from parfocal.training.engine import fit
 from parfocal.training.state import FitResult
@@ -84,7 +84,16 @@ def test_a_disk_that_fills_up_says_so_and_the_training_goes_on_once_there_is_roo
         sampler = Sampler([Source("a", discs(5, 1), 1.0)], config.batch_size, 0)
         model = models.build("unet", {"depth": 2, "width": 4, "increment": 1.5})
         validation = {"a": discs(3, 2)}
-        return fit(model, sampler, Segment(), validation, config, checkpoint=folder, reporter=reporter, run=Log())
+        return fit(
+            model,
+            sampler,
+            Segment(SegmentSettings()),
+            validation,
+            config,
+            checkpoint=folder,
+            reporter=reporter,
+            run=Log(),
+        )
 
     class DiskFillsUp(Log):
         def progress(self, stage: str, done: int, total: int) -> None:

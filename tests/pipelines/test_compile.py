@@ -16,6 +16,8 @@ PIPELINES = Path(parfocal_pipelines.__file__).parent
 COMPONENTS = Path(parfocal_components.__file__).parent
 ARGUMENTS = {
     "initial": ["config", "experience_uri", "idempotency_key"],
+    "pretrained": ["config", "experience_uri", "idempotency_key"],
+    "study": ["config", "idempotency_key"],
     "continual": ["champion_uri", "config", "experience_uri", "idempotency_key"],
 }
 
@@ -55,7 +57,7 @@ def test_a_pipeline_takes_exactly_the_arguments_of_the_contract(name: str) -> No
     assert spec.description
 
 
-@pytest.mark.parametrize("name", sorted(ARGUMENTS))
+@pytest.mark.parametrize("name", sorted(ARGUMENTS.keys() - {"study"}))
 def test_the_outcome_is_an_output_of_the_pipeline(name: str) -> None:
     (spec, _) = yaml.safe_load_all(kubeflow.pipeline(name).read_text())
     assert spec["root"]["outputDefinitions"]["parameters"] == {"outcome": {"parameterType": "STRING"}}
@@ -74,7 +76,8 @@ def test_the_image_can_be_named_when_compiling(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setenv("PARFOCAL_IMAGE", "registry.example.org/parfocal@sha256:abc")
     kubeflow.compile_all(tmp_path)
     for file in tmp_path.glob("pipelines/*/pipeline.yaml"):
-        assert file.read_text().count("image: registry.example.org/parfocal@sha256:abc\n") == 4
+        named = file.read_text().count("image: registry.example.org/parfocal@sha256:abc\n")
+        assert named == file.read_text().count("image: ") >= 2
 
 
 def test_every_folder_with_a_source_is_compiled() -> None:

@@ -142,7 +142,7 @@ def test_a_file_of_ones_own_reaches_the_compiled_spec(tmp_path: Path) -> None:
         ("train: {memory: 16GB}", "train.memory"),
         ("train: {shared_memory: lots}", "train.shared_memory"),
         ("train: {timeout_seconds: 0}", "train.timeout_seconds"),
-        ("pretrain: {}", "pretrain"),
+        ("distill: {}", "distill"),
         ("train: {tolerations: [{key: a, effect: Never}]}", "effect"),
         ("train: [", "not YAML"),
     ],

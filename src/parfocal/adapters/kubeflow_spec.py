@@ -81,8 +81,10 @@ class Compiled:
         a minute and a half to be told so.
         """
         spec = copy.deepcopy(self.documents[0])
-        for task in spec["root"]["dag"]["tasks"].values():
-            task.pop("retryPolicy", None)
+        inner = [component["dag"] for component in spec["components"].values() if "dag" in component]
+        for dag in (spec["root"]["dag"], *inner):  # a loop's body is a component with tasks of its own
+            for task in dag["tasks"].values():
+                task.pop("retryPolicy", None)
         return yaml.safe_dump_all([spec, *self.documents[1:]], sort_keys=True)
 
 

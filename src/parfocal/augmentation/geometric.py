@@ -74,7 +74,8 @@ def apply(
 
     Args:
         image: uint8 [H, W, 3].
-        mask: uint8 {0, 1} [H, W]; it is interpolated linearly and cut at one half, as a smooth outline asks.
+        mask: uint8 class index [H, W]. One of 0 and 1 is interpolated linearly and cut at one half, as a smooth
+            outline asks; one with other classes takes the nearest. One that is 255 (unknown) all over stays so.
         change: from `draw`.
 
     Returns:
@@ -85,10 +86,31 @@ def apply(
     # cv2's own channel shuffles: the strided copies of NumPy would take longer than the warp.
     stacked = cv2.cvtColor(toned, cv2.COLOR_BGR2BGRA)
     cv2.insertChannel(mask * np.uint8(255), stacked, 3)
-    warped = cv2.warpAffine(stacked, _matrix(change, height, width), (width, height), flags=cv2.INTER_LINEAR)
+    matrix = _matrix(change, height, width)
+    warped = cv2.warpAffine(stacked, matrix, (width, height), flags=cv2.INTER_LINEAR)
     cut: Any = cv2.threshold(cv2.extractChannel(warped, 3), 127, 1, cv2.THRESH_BINARY)[1]
+    if mask.max(initial=0) > 1:
+        outside = 255 if mask.min() == 255 else 0  # where nobody labelled anything, nothing is known outside either
+        cut = cv2.warpAffine(mask, matrix, (width, height), flags=cv2.INTER_NEAREST, borderValue=outside)
     picture: Any = cv2.cvtColor(warped, cv2.COLOR_BGRA2BGR)
     return picture, cut
+
+
+def move(point: NDArray[np.float32], change: Change, height: int, width: int) -> NDArray[np.float32]:
+    """Where a change takes a point.
+
+    Args:
+        point: float32 [2], (x, y) as parts of width and height, pixel centres at (i + 0.5) / side; NaN stays NaN.
+        change: from `draw`.
+        height, width: of the picture in pixels.
+
+    Returns:
+        float32 [2], the same kind; it may lie outside the picture.
+    """
+    size = np.array([width, height])
+    at = _matrix(change, height, width) @ np.append(point * size - 0.5, 1.0)
+    moved: NDArray[np.float32] = ((at + 0.5) / size).astype(np.float32)
+    return moved
 
 
 def _plain(change: Change) -> bool:

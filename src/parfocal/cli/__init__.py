@@ -15,10 +15,13 @@ from parfocal.core.errors import ParfocalError
 
 VERBS = {
     "preprocess": ("parfocal.cli.steps", "Read an instrument's labelled images, split them, write a dataset."),
+    "pretrain": ("parfocal.cli.steps", "Pretrain an encoder on images alone, or on centre points."),
     "train": ("parfocal.cli.steps", "Train a first model bundle from datasets."),
     "retrain": ("parfocal.cli.steps", "Teach a champion a dataset without losing what it knew."),
     "evaluate": ("parfocal.cli.steps", "Score a bundle beside its rivals on every frozen test case."),
     "promote": ("parfocal.cli.steps", "Let the gate decide; register the model and move the alias."),
+    "segment": ("parfocal.cli.segment", "Draw the masks of pictures and volumes; indicators beside them."),
+    "study": ("parfocal.cli.study", "Repeat the papers' studies: their tables, ours beside them."),
     "serve": ("parfocal.cli.platform", "Answer images at an endpoint with the champion; swap when it moves."),
     "monitor": ("parfocal.cli.platform", "Watch for drift, take labels, start retrains; with a page."),
     "up": ("parfocal.cli.platform", "Start the whole platform on this machine."),

@@ -1,4 +1,4 @@
-"""The five steps as verbs. Each takes folders and writes a folder; nothing is ever overwritten."""
+"""The steps as verbs. Each takes folders and writes a folder; nothing is ever overwritten."""
 
 from __future__ import annotations
 
@@ -68,24 +68,59 @@ def preprocess(
 @click.command()
 @click.argument("datasets", nargs=-1, required=True, type=FOLDER)
 @OUT
+@click.option("--objective", default="", help="What it learns (pretrain.objective.name): restore or localize.")
+@KEY
+@common
+def pretrain(datasets: tuple[Path, ...], out: Path, objective: str, key: str, options: Options) -> None:
+    """Pretrain a network on all training images of DATASETS, for `train --pretrained OUT` to start from.
+
+    \b
+    restore   put back what was distorted (Models Genesis): every image counts, masks or none
+    localize  regress the centre of the outermost structure: images with a centre point, masks or none;
+              in the `folder` layout the points are the columns disc_x and disc_y of cases.csv
+
+    Killed at any moment, the same command goes on from the last checkpoint to the same result.
+    """
+    from parfocal.steps import pretrain as step
+
+    config = options.config(*([f"pretrain.objective.name={objective}"] if objective else []))
+    key = key or _key("pretrain", config, datasets)
+    with options.reporter() as report, _tracked("pretrain", key) as (platform, run):
+        made = step.run(datasets, out, config, state=platform.settings.state, key=key, run=run, reporter=report)
+    options.result({"pretrained": out, "checksum": made.checksum, "key": key}, f"pretrained network written to {out}")
+
+
+@click.command()
+@click.argument("datasets", nargs=-1, required=True, type=FOLDER)
+@OUT
+@click.option("--pretrained", type=FOLDER, help="Start from this (train.encoder.pretrained); `pretrain` writes it.")
 @click.option("--memory", type=FOLDER, help="Where the exemplar memory goes. Default: OUT-memory.")
 @KEY
 @common
 def train(
     datasets: tuple[Path, ...],
     out: Path,
+    pretrained: Path | None,
     memory: Path | None,
     key: str,
     options: Options,
 ) -> None:
     """Train a first bundle on DATASETS (several are mixed in equal parts) and export it.
 
+    \b
+    What it optimises is train.objective.name:
+      segment      the mask of each structure, by train.loss
+      adversarial  the same beside a critic that compares masks (LGAN)
+      cycle        the same beside the way back from mask to image (CycleGAN); unlabelled images help
+      interact     the mask after one to five clicks; such a bundle is for `parfocal segment --clicks`
+    With --pretrained: train.encoder.freeze, .levels and .decoder say how much is taken.
+
     Killed at any moment, the same command goes on from the last checkpoint to the same result.
     """
     from parfocal.steps import train as step
 
     config = options.config()
-    key = key or _key("train", config, datasets)
+    key = key or _key("train", config, (*datasets, *([pretrained] if pretrained else [])))
     with options.reporter() as report, _tracked("train", key) as (platform, run):
         made = step.run(
             datasets,
@@ -96,6 +131,7 @@ def train(
             key=key,
             run=run,
             reporter=report,
+            pretrained=pretrained,
         )
     options.result({"bundle": out, "checksum": made.checksum, "key": key}, f"bundle written to {out}")
 

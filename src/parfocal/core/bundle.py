@@ -31,6 +31,24 @@ class Exported(Config):
     agreement: float = Field(description="Dice between its masks and the trained weights' masks on validation cases")
 
 
+class Clicked(Config):
+    """What a network that answers clicks was trained to see of them."""
+
+    sigma: float = Field(default=2.0, gt=0, description="Gaussian that a click becomes, in pixels of the frame")
+    previous: bool = Field(default=True, description="whether it sees its previous answer; else zeros")
+
+
+class PretrainedRef(Config):
+    """The pretrained network that a structure's training started from."""
+
+    uri: str
+    checksum: str
+    objective: str = Field(description="what it was pretrained to do: restore, localize")
+    levels: int | None = Field(default=None, description="encoder levels taken, from the first; none: all")
+    frozen: bool = False
+    decoder: bool = False
+
+
 class StructureModel(Config):
     """One network of the cascade."""
 
@@ -38,6 +56,9 @@ class StructureModel(Config):
     inside: str | None = Field(default=None, description="structure whose predicted box is the region of interest")
     threshold: float = Field(default=0.5, description="probability at and above which a pixel belongs to the structure")
     runtimes: dict[str, Exported] = Field(default_factory=dict)
+    objective: str = Field(default="segment", description="what its training optimised; interact answers clicks")
+    clicks: Clicked | None = Field(default=None, description="how a network that answers clicks is to be asked")
+    pretrained: PretrainedRef | None = None
 
 
 class DatasetRef(Config):

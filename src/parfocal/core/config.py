@@ -6,12 +6,14 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, GetJsonSchemaHandler, ValidationError, model_validator
+from pydantic_core import CoreSchema
 
 from parfocal.core.errors import UsageError
+from parfocal.core.registry import Family
 
 
 class Config(BaseModel):
@@ -67,6 +69,71 @@ class Config(BaseModel):
     def flat(self) -> dict[str, str | int | float | bool]:
         """Dotted keys to leaf values, the form in which MLflow gets parameters."""
         return dict(_flatten("", self.model_dump(mode="json")))
+
+
+class MemberConfig(Config):
+    """A section that names a member of a family and holds that member's own settings beside its name.
+
+    A member has a class `Settings`; its defaults are filled in, and what it does not know is refused.
+    """
+
+    model_config = ConfigDict(extra="allow")
+
+    family: ClassVar[Family]
+    plain: ClassVar[frozenset[str]] = frozenset()
+    """Members that are not loaded when they are named alone: the defaults of sections that every run has."""
+
+    name: str
+
+    @property
+    def settings(self) -> Config:
+        """The named member's settings."""
+        settings: Config = self.family.load(self.name).Settings.model_validate(self.model_extra or {})
+        return settings
+
+    @model_validator(mode="before")
+    @classmethod
+    def _complete(cls, values: Any) -> Any:
+        if not isinstance(values, Mapping):
+            return values
+        name = str(values.get("name", cls.model_fields["name"].default))
+        own = {key: value for key, value in values.items() if key != "name"}
+        if name in cls.plain and not own:
+            return {"name": name}
+        try:
+            settings: Config = cls.family.load(name).Settings.model_validate(own)
+        except ValidationError as error:
+            lines = [f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()]
+            raise ValueError(f"{name}: " + "; ".join(lines)) from None
+        return {"name": name, **settings.model_dump()}
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        """Shows the settings of every member; each says in its description whose it is."""
+        document = handler.resolve_ref_schema(handler(schema))
+        for name in cls.family:
+            own = _inlined(cls.family.load(name).Settings.model_json_schema())
+            for key, field in own.get("properties", {}).items():
+                document["properties"][key] = field | {"description": f"{name}: {field.get('description', '')}"}
+        return document
+
+
+def _inlined(document: dict[str, Any]) -> dict[str, Any]:
+    """A JSON schema with what its `$ref`s name put in their places, so that a part of it can stand elsewhere."""
+    known = document.get("$defs", {})
+
+    def put(part: Any) -> Any:
+        if isinstance(part, Mapping):
+            named = str(part.get("$ref", "")).removeprefix("#/$defs/")
+            whole = {
+                **known.get(named, {}),
+                **{key: value for key, value in part.items() if key not in {"$ref", "$defs"}},
+            }
+            return {key: put(value) for key, value in whole.items()}
+        return [put(one) for one in part] if isinstance(part, list) else part
+
+    found: dict[str, Any] = put(document)
+    return found
 
 
 def _flatten(prefix: str, value: Any) -> Iterable[tuple[str, Any]]:

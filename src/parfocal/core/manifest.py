@@ -40,7 +40,7 @@ class Manifest:
     """What a folder is and where it came from.
 
     Attributes:
-        kind: ``dataset``, ``bundle``, ``memory``, ``evaluation``, ``promotion``.
+        kind: ``dataset``, ``pretrained``, ``bundle``, ``memory``, ``evaluation``, ``promotion``.
         checksum: SHA-256 over the sorted (path, SHA-256) pairs of the payload; the folder's identity.
     """
 

@@ -14,15 +14,26 @@ class Structure:
     Attributes:
         name: folder and output name.
         inside: the structure whose predicted box bounds the search, or None for the whole (trimmed) image.
+        pieces: how many pieces it has in a picture at most; 0: any number.
+        solid: it has no holes in a picture.
+        absent: a picture may well not show it, as slices beside an organ do not: an empty mask is a label then, where
+            otherwise it is taken for a mistake.
     """
 
     name: str
     inside: str | None = None
+    pieces: int = 1
+    solid: bool = True
+    absent: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """A modality and the cascade of structures found in it, outermost first."""
+    """A modality and the cascade of structures found in it, outermost first.
+
+    Attributes:
+        modality: ``colour fundus photograph``, ``ct``, ``mr`` or ``x-ray``.
+    """
 
     name: str
     modality: str
@@ -42,6 +53,11 @@ class Task:
 
 TASKS = {
     "fundus": Task("fundus", "colour fundus photograph", (Structure("disc"), Structure("cup", inside="disc"))),
+    "lung": Task("lung", "x-ray", (Structure("lung", pieces=2),)),
+    "lung-ct": Task("lung-ct", "ct", (Structure("lung", pieces=2, absent=True),)),
+    "prostate": Task("prostate", "mr", (Structure("prostate", absent=True),)),
+    "bone": Task("bone", "ct", (Structure("bone", pieces=0, solid=False, absent=True),)),
+    "vertebrae": Task("vertebrae", "mr", (Structure("vertebrae", pieces=0, solid=False, absent=True),)),
 }
 
 

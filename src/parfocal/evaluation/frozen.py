@@ -36,7 +36,7 @@ class FrozenCase:
 
     def read_masks(self) -> dict[str, NDArray[np.bool_]]:
         """The truth by structure, bool [H, W]."""
-        return {name: decode_mask(file.read_bytes()) > 0 for name, file in self.masks.items()}
+        return {name: decode_mask(file.read_bytes(), empty=True) > 0 for name, file in self.masks.items()}
 
 
 def frozen_cases(folders: Iterable[Path]) -> tuple[FrozenCase, ...]:

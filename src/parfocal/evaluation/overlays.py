@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from parfocal.evaluation.metrics import Mask
+from parfocal.preprocessing import images
 
 _SIDE = 360  # pixels of the longer side of a picture
 _ROOM = 0.35  # of the longer side of what is drawn, left free round it
@@ -46,12 +46,12 @@ def picture(
     kind: str,
     case: str,
     dice: Mapping[str, float],
-    image: NDArray[np.uint8],
+    image: images.Picture,
     masks: Mapping[str, Mask],
 ) -> Picture:
-    """Cut a BGR photograph uint8 [H, W, 3] round everything in `masks`, bool [H, W] by name, and trace their edges."""
+    """Cut a picture (BGR uint8 [H, W, 3], grey uint16 [H, W]) round all of `masks`, bool [H, W], and trace them."""
     window = _window(np.logical_or.reduce(list(masks.values())))
-    crop = np.ascontiguousarray(image[window])
+    crop = np.ascontiguousarray(images.shown(image)[window])
     height, width = crop.shape[:2]
     scale = min(_SIDE / max(height, width), 4.0)
     method = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC

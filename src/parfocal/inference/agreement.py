@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from parfocal.core.bundle import Exported
-from parfocal.inference.runtimes import network_input
 
 if TYPE_CHECKING:
     from torch import nn
@@ -22,20 +21,20 @@ Probabilities = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 """A runtime: float32 [N, 3, S, S] to float32 [N, 1, S, S]."""
 
 
-def agreement(a: Probabilities, b: Probabilities, images: NDArray[np.uint8], threshold: float = 0.5) -> float:
+def agreement(a: Probabilities, b: Probabilities, inputs: NDArray[np.float32], threshold: float = 0.5) -> float:
     """Mean Dice between the masks that two runtimes draw on the same frames.
 
     Args:
         a, b: the runtimes; the result does not depend on which is which.
-        images: uint8 BGR [N, S, S, 3], at least one.
+        inputs: network input float32 [N, C, S, S], at least one.
         threshold: probability at and above which a pixel belongs to the structure.
 
     Returns:
         In [0, 1]; two empty masks agree fully.
     """
     scores = []
-    for image in images:
-        batch = network_input(image[None])
+    for one_input in inputs:
+        batch = one_input[None]
         one, other = a(batch) >= threshold, b(batch) >= threshold
         total = int(one.sum()) + int(other.sum())
         scores.append(2 * int((one & other).sum()) / total if total else 1.0)
@@ -43,7 +42,7 @@ def agreement(a: Probabilities, b: Probabilities, images: NDArray[np.uint8], thr
 
 
 def export_agreeing(
-    model: nn.Module, folder: Path, size: int, images: NDArray[np.uint8], *, least: float = AGREEMENT
+    model: nn.Module, folder: Path, size: int, inputs: NDArray[np.float32], *, least: float = AGREEMENT
 ) -> tuple[dict[str, Exported], dict[str, float]]:
     """Export a structure's network beside its weights, in the fastest precision whose masks are the weights' masks.
 
@@ -53,7 +52,7 @@ def export_agreeing(
         model: the network whose weights.safetensors and model.json are in `folder`.
         folder: of the structure inside the bundle that is being made.
         size: side of the network's frame, in pixels.
-        images: validation frames, uint8 BGR [N, size, size, 3].
+        inputs: of the network, from validation frames, float32 [N, C, size, size].
         least: mean Dice that is agreement.
 
     Returns:
@@ -65,8 +64,8 @@ def export_agreeing(
     weights = PyTorchRuntime(folder)
     tried: dict[str, float] = {}
     for precision in openvino.HALF, openvino.FULL:
-        openvino.export(model, folder, size, precision)
-        tried[precision] = agreement(weights, openvino.OpenVINORuntime(folder), images)
+        openvino.export(model, folder, size, precision, channels=inputs.shape[1])
+        tried[precision] = agreement(weights, openvino.OpenVINORuntime(folder), inputs)
         if tried[precision] >= least:
             return {"openvino": Exported(file=openvino.OpenVINORuntime.file, agreement=tried[precision])}, tried
     for file in folder.glob("openvino.*"):

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from parfocal.inference.predictor import Prediction
+from parfocal.preprocessing.images import Picture, shown
 
 DARK = 12
 """Grey value up to which a pixel belongs to the black surround of the field of view; of 255."""
@@ -34,8 +35,9 @@ class Description:
     acquisition: dict[str, float]
 
 
-def describe(image: NDArray[np.uint8], prediction: Prediction) -> Description:
-    """Describe a photograph, BGR uint8 [H, W, 3], and what was found in it."""
+def describe(image: Picture, prediction: Prediction) -> Description:
+    """Describe a picture, uint8 BGR [H, W, 3] or uint16 grey [H, W], and what was found in it."""
+    image = shown(image)
     acquisition = _field_of_view(image)
     height, width = image.shape[:2]
     diameter = max(acquisition["field.width"] * width, acquisition["field.height"] * height) or max(height, width)

@@ -1,4 +1,4 @@
-"""The cascade: each structure is looked for in its frame, outermost first, and laid back into the photograph."""
+"""The cascade: each structure is looked for in its frame, outermost first, and laid back into the picture."""
 
 from __future__ import annotations
 
@@ -8,27 +8,28 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import ValidationError
 
 from parfocal.core import bundle
 from parfocal.core.bundle import Bundle, StructureModel
 from parfocal.core.errors import DataContractError, UsageError
-from parfocal.core.task import Structure
+from parfocal.core.task import TASKS, Structure
 from parfocal.inference.agreement import Probabilities
-from parfocal.inference.postprocess import clean
+from parfocal.inference.postprocess import Chain, PostConfig
 from parfocal.inference.runtimes import FAMILY, NATIVE, network_input
-from parfocal.preprocessing.fundus import FundusRecipe, frame_box, to_frame
+from parfocal.preprocessing import recipes
+from parfocal.preprocessing.images import Picture
 from parfocal.preprocessing.roi import Box, mask_from_frame
 
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """What the cascade found in one photograph.
+    """What the cascade found in one picture.
 
     Attributes:
         masks: bool [H, W] by structure; empty where nothing was found.
         boxes: where each structure was looked for, in source pixels; None when the structure it is inside is empty.
-        probabilities: float32 [S, S] by structure, in the network's frame, before cleaning; absent without a box.
+        probabilities: float32 [S, S] by structure, in the network's frame, before cleaning; absent without a box. Of a
+            recipe that answers in tiles: of the whole box, [box.height, box.width].
         features: float32 [D] by structure, the spatial mean of every level of its network's encoder; absent without a
             box, and where the runtime does not give them.
     """
@@ -74,12 +75,15 @@ class Predictor:
         return self
 
     def _use(self, spec: Bundle, networks: Mapping[str, Probabilities], names: Mapping[str, str]) -> None:
-        try:
-            self._recipe = FundusRecipe.model_validate(spec.recipe)
-        except ValidationError as error:
-            raise DataContractError(f"the bundle's recipe cannot be read: {error}", where=bundle.BUNDLE) from None
+        self._recipe = recipes.stored(spec.recipe, bundle.BUNDLE)
         earlier: set[str] = set()
         for name, model in spec.structures.items():
+            if model.objective == "interact":
+                raise UsageError(
+                    f"the {name} network answers clicks, and nobody clicks here",
+                    where=bundle.BUNDLE,
+                    next="parfocal segment IMAGE --clicks 'ROW,COL' --model BUNDLE",
+                )
             if model.inside is not None and model.inside not in earlier:
                 raise DataContractError(
                     f"{name} is looked for inside {model.inside}, which does not come before it",
@@ -91,6 +95,7 @@ class Predictor:
         self.bundle = spec
         self.runtimes = names
         self._networks = networks
+        self._tidy = {name: _tidy(spec.task, name) for name in spec.structures}
 
     def warm(self, times: int = 3) -> None:
         """Run every network on an empty frame, so that no photograph's answer is the slow first one.
@@ -105,17 +110,19 @@ class Predictor:
             if not np.isfinite(probability).all():
                 raise DataContractError(f"the {name} network gives no numbers", where=name)
 
-    def predict(self, image: NDArray[np.uint8]) -> Prediction:
-        """Segment a photograph, BGR uint8 [H, W, 3].
+    def predict(self, image: Picture) -> Prediction:
+        """Segment a picture, uint8 BGR [H, W, 3] or uint16 grey [H, W], as `decode_image` gives it.
 
         A structure inside another is looked for in the box of the other's predicted mask and kept within that mask.
 
         Raises:
-            DataContractError: not such an array.
+            DataContractError: not such an array, or not what the bundle's recipe is for.
         """
-        if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or not image.size:
+        colour = image.dtype == np.uint8 and image.ndim == 3 and image.shape[2] == 3
+        if not image.size or not (colour or (image.dtype == np.uint16 and image.ndim == 2)):
             raise DataContractError(
-                f"cannot segment {image.dtype} {list(image.shape)}", expected="a BGR photograph, uint8 [H, W, 3]"
+                f"cannot segment {image.dtype} {list(image.shape)}",
+                expected="BGR, uint8 [H, W, 3], or grey, uint16 [H, W]",
             )
         height, width = image.shape[:2]
         masks: dict[str, NDArray[np.bool_]] = {}
@@ -124,20 +131,44 @@ class Predictor:
         features: dict[str, NDArray[np.float32]] = {}
         for name, model in self.bundle.structures.items():
             outer = masks[model.inside] if model.inside else None
-            box = frame_box(Structure(name, model.inside), height, width, self._recipe, outer)
+            box = self._recipe.box(Structure(name, model.inside), height, width, outer)
             boxes[name] = box
             if box is None:
                 masks[name] = np.zeros((height, width), np.bool_)
                 continue
-            frame = to_frame(image, box, self._recipe)
-            probability, pooled = _described(self._networks[name], network_input(frame[None]))
-            probabilities[name] = probability[0, 0]
-            if pooled.shape[1]:
-                features[name] = pooled[0]
-            cleaned = clean(probabilities[name], model.threshold)
+            probabilities[name], pooled = self._answer(name, image, box)
+            if len(pooled):
+                features[name] = pooled
+            cleaned = self._tidy[name](probabilities[name], model.threshold)
             mask = mask_from_frame(cleaned, box, height, width) >= model.threshold
             masks[name] = mask if outer is None else mask & outer
         return Prediction(masks, boxes, probabilities, features)
+
+    def _answer(self, name: str, image: Picture, box: Box) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Probabilities in the frame of `box` and pooled features [D]; of a recipe with tiles, their means."""
+        tiles = self._recipe.tiles(box)
+        if tiles == (box,):
+            probability, pooled = _described(self._networks[name], network_input(self._recipe.frame(image, box)[None]))
+            return probability[0, 0], pooled[0]
+        total = np.zeros((box.height, box.width), np.float32)
+        count = np.zeros_like(total)
+        found = []
+        for tile in tiles:
+            part, pooled = _described(self._networks[name], network_input(self._recipe.frame(image, tile)[None]))
+            rows, columns = tile.top - box.top, tile.left - box.left
+            window = slice(rows, rows + tile.height), slice(columns, columns + tile.width)
+            total[window] += part[0, 0]
+            count[window] += 1
+            found.append(pooled[0])
+        return total / count, np.mean(found, axis=0, dtype=np.float32)
+
+
+def _tidy(task: str, structure: str) -> Chain:
+    """What anatomy allows of the structure's mask; of a structure that no task here has, one piece without holes."""
+    known = TASKS[task].structures if task in TASKS else ()
+    anatomy = next((one for one in known if one.name == structure), Structure(structure))
+    steps = ("largest",) * bool(anatomy.pieces) + ("holes",) * anatomy.solid
+    return Chain(PostConfig(steps=steps, settings={"largest": {"count": max(anatomy.pieces, 1)}}))
 
 
 def _described(network: Probabilities, batch: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

@@ -12,7 +12,7 @@ from parfocal.preprocessing.shards import Arrays
 def take(arrays: Arrays, indices: Sequence[int]) -> Arrays:
     """The rows at `indices`, in that order."""
     rows = list(indices)
-    return Arrays(arrays.image[rows], arrays.mask[rows], tuple(arrays.case_ids[i] for i in rows))
+    return Arrays(arrays.image[rows], arrays.mask[rows], tuple(arrays.case_ids[i] for i in rows), arrays.points[rows])
 
 
 def concatenate(parts: Sequence[Arrays]) -> Arrays:
@@ -23,4 +23,5 @@ def concatenate(parts: Sequence[Arrays]) -> Arrays:
         np.concatenate([part.image for part in parts]),
         np.concatenate([part.mask for part in parts]),
         tuple(case for part in parts for case in part.case_ids),
+        np.concatenate([part.points for part in parts]),
     )

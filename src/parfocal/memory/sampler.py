@@ -6,7 +6,7 @@ import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,14 @@ from parfocal.preprocessing.shards import Arrays
 
 _ORDER, _CHANGES = 1, 2
 """Which use of the seed a generator serves."""
+
+
+class Pictures(NamedTuple):
+    """A batch: image uint8 [B, S, S, 3] BGR, mask uint8 [B, S, S], points float32 [B, 2] as in `Arrays`."""
+
+    image: NDArray[np.uint8]
+    mask: NDArray[np.uint8]
+    points: NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -63,8 +71,8 @@ class Sampler:
         self.places = apportion([source.share for source in sources], batch_size)
         self._order = lru_cache(maxsize=4 * len(sources))(self._permutation)
 
-    def batch(self, step: int, rank: int = 0, world: int = 1) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-        """Images uint8 [B, S, S, 3] and masks uint8 [B, S, S] of one rank, B = batch_size / world.
+    def batch(self, step: int, rank: int = 0, world: int = 1) -> Pictures:
+        """The pictures of one rank, B = batch_size / world of them.
 
         Args:
             step: 0, 1, 2, ...
@@ -83,11 +91,19 @@ class Sampler:
         mine = range(rank, self.batch_size, world)
         picked = self._picked(step)
         pairs = [(picked[i][0].image[picked[i][1]], picked[i][0].mask[picked[i][1]]) for i in mine]
+        points = [picked[i][0].points[picked[i][1]] for i in mine]
         if self.augment is not None:
             rng = np.random.default_rng([self.seed, _CHANGES, step])
             changes = geometric.draw(self.augment, rng, self.batch_size)
             pairs = [geometric.apply(*pair, changes[i]) for pair, i in zip(pairs, mine, strict=True)]
-        return np.stack([image for image, _ in pairs]), np.stack([mask for _, mask in pairs])
+            size = picked[0][0].mask.shape[1:]
+            points = [
+                point if np.isnan(point[0]) else geometric.move(point, changes[i], *size)
+                for point, i in zip(points, mine, strict=True)
+            ]
+        return Pictures(
+            np.stack([image for image, _ in pairs]), np.stack([mask for _, mask in pairs]), np.stack(points)
+        )
 
     def describe(self) -> dict[str, Any]:
         """What batches depend on, apart from pixels: a resumed run must have the same."""

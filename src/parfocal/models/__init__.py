@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from parfocal.core.config import Config
 from parfocal.core.errors import DataContractError, UsageError
@@ -18,7 +18,18 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-FAMILY = Family("models", {"unet": "parfocal.models.unet:RecursiveUNet"})
+FAMILY = Family(
+    "models",
+    {
+        "unet": "parfocal.models.unet:RecursiveUNet",
+        "residual_unet": "parfocal.models.residual_unet:ResidualUNet",
+        "localizer": "parfocal.models.localizer:Localizer",
+        "lgan_critic": "parfocal.models.critics:LganCritic",
+        "patch_critic": "parfocal.models.critics:PatchCritic",
+        "translator": "parfocal.models.translator:Translator",
+        "monai": "parfocal.models.monai:MonaiNetwork",
+    },
+)
 WEIGHTS = "weights.safetensors"
 MODEL = "model.json"
 
@@ -31,7 +42,7 @@ class ModelSpec(Config):
 
 
 class ModelConfig(Config):
-    """Which network, and of what size."""
+    """Which network, and of what size. `preset` names one of the papers' (`parfocal.models.presets`) to start from."""
 
     name: str = Field(default="unet", description="member of the family `models`")
     depth: int = Field(default=6, ge=1, description="poolings (D)")
@@ -40,10 +51,25 @@ class ModelConfig(Config):
     batch_norm: bool = Field(default=True, description="normalise after each convolution")
     dropout: float = Field(default=0.3, ge=0, lt=1, description="probability that an element is zeroed")
     dropout_at: Literal["every", "bottom", "none"] = Field(default="every", description="which levels have dropout")
-    up: Literal["transpose", "upsample"] = Field(default="transpose", description="how the decoder doubles its grid")
-    options: dict[str, Any] = Field(
-        default_factory=dict, description="further constructor arguments, for a network that takes others"
+    up: Literal["transpose", "upsample", "bilinear"] = Field(
+        default="transpose", description="how the decoder doubles its grid"
     )
+    options: dict[str, Any] = Field(
+        default_factory=dict, description="further constructor arguments, by name, for a network that takes others"
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_preset(cls, values: Any) -> Any:
+        if not isinstance(values, Mapping) or "preset" not in values:
+            return values
+        from parfocal.models.presets import preset
+
+        try:
+            start = preset(str(values["preset"]))
+        except UsageError as error:
+            raise ValueError(f"{error.what}; expected {error.expected}") from None
+        return start.model_dump() | {key: value for key, value in values.items() if key != "preset"}
 
     def spec(self, *, in_channels: int = 3, out_channels: int = 1) -> ModelSpec:
         """The constructor call this describes; settings that the named network does not take are left out."""
@@ -79,7 +105,7 @@ def describer(model: nn.Module) -> Callable[[torch.Tensor], tuple[torch.Tensor, 
     if hasattr(model, "described"):
         described: Callable[[torch.Tensor], tuple[torch.Tensor, torch.Tensor]] = getattr(model, "described")  # noqa: B009
         return described
-    return lambda x: (model(x), x.new_zeros(len(x), 0))
+    return lambda x: (model(x), x.new_zeros(x.shape[0], 0))
 
 
 def save(model: nn.Module, spec: ModelSpec, folder: Path) -> None:

@@ -1,28 +1,42 @@
-"""Losses on logits. All are computed in float32, also when the logits come in bfloat16."""
+"""Losses on logits, and the score that goes with them. All are computed in float32, also for logits in bfloat16.
+
+A target is a class index, 255 (`UNKNOWN`) where nobody labelled. Such pixels are left out: a loss is that of the same
+picture without them, and a batch without any label costs 0, connected to the graph.
+"""
 
 from __future__ import annotations
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch.nn import functional
+
+from parfocal.core.errors import UsageError
+from parfocal.objectives import UNKNOWN, Parts, SegmentLoss
 
 SMOOTH = 1.0
 """Pixels added above and below in the soft Dice: finite logarithm, and 1 for empty against empty."""
 
 
 def bce(logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-    """Mean binary cross entropy in nats; logits and target [N, 1, H, W], target in [0, 1]."""
-    return functional.binary_cross_entropy_with_logits(logits.float(), target.float())
+    """Mean binary cross entropy of the labelled pixels, in nats; [N, 1, H, W] both, target in [0, 1] or `UNKNOWN`."""
+    t, known = _labelled(target)
+    each = functional.binary_cross_entropy_with_logits(logits.float(), t, weight=known, reduction="none")
+    return each.sum() / known.sum().clamp(min=1)
 
 
 def soft_dice(logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
     """Minus the logarithm of the soft Dice (paper 004), in nats, mean over images; [N, 1, H, W] both.
 
-    The Dice of one image is (2 sum(p t) + 1) / (sum(p) + sum(t) + 1) with p = sigmoid(logits).
+    The Dice of one image is (2 sum(p t) + 1) / (sum(p) + sum(t) + 1) with p = sigmoid(logits), over labelled pixels;
+    images without any are left out of the mean.
     """
-    p = logits.float().sigmoid().flatten(1)
-    t = target.float().flatten(1)
-    dice = (2 * (p * t).sum(1) + SMOOTH) / (p.sum(1) + t.sum(1) + SMOOTH)
-    return -dice.log().mean()
+    return _minus_log_dice(logits, target, 1)
+
+
+def soft_dice_squared(logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    """As `soft_dice`, with squares below: (2 sum(p t) + 1) / (sum(p^2) + sum(t^2) + 1) (V-Net; paper 003's measure)."""
+    return _minus_log_dice(logits, target, 2)
 
 
 def bce_dice(logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
@@ -31,5 +45,77 @@ def bce_dice(logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
 
 
 def cross_entropy(logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-    """Mean cross entropy in nats; logits [N, classes, H, W], target class indices [N, H, W]."""
-    return functional.cross_entropy(logits.float(), target.long())
+    """Mean cross entropy of the labelled pixels, in nats; logits [N, classes, H, W], target class indices [N, H, W]."""
+    index = target.long()
+    total = functional.cross_entropy(logits.float(), index, ignore_index=UNKNOWN, reduction="sum")
+    return total / (index != UNKNOWN).sum().clamp(min=1)
+
+
+_OF_ONE_CHANNEL = {"bce": bce, "soft_dice": soft_dice, "soft_dice_squared": soft_dice_squared}
+
+
+def supervised(name: SegmentLoss, logits: torch.Tensor, target: torch.Tensor) -> tuple[torch.Tensor, Parts]:
+    """The loss of that name, float32 scalar, and its parts by name, detached.
+
+    Args:
+        name: ``bce_dice`` is the sum of two parts; the others have themselves as their part.
+        logits: [N, C, H, W], any floating type.
+        target: uint8 class index [N, H, W]; 0 and 1 for a one-channel head, `UNKNOWN` where nobody labelled.
+    """
+    if name == "cross_entropy":
+        total = cross_entropy(logits, target)
+        return total, {name: total.detach()}
+    mask = target.unsqueeze(1)
+    names = ("bce", "soft_dice") if name == "bce_dice" else (name,)
+    parts = {part: _OF_ONE_CHANNEL[part](logits, mask) for part in names}
+    total = torch.stack(list(parts.values())).sum()
+    return total, {part: value.detach() for part, value in parts.items()}
+
+
+def dice_of_cases(logits: torch.Tensor, target: torch.Tensor) -> NDArray[np.float64]:
+    """Dice of each case over its labelled pixels, [N]; nan for a case without any, 1 for empty against empty.
+
+    A one-channel head says 1 where its probability is at least one half; any other says the likeliest class, and the
+    Dice is the mean over its classes but 0, the background.
+    """
+    known = target != UNKNOWN
+    classes = (logits[:, 0] >= 0).long() if logits.shape[1] == 1 else logits.argmax(1)
+    scores = []
+    for value in range(1, max(2, logits.shape[1])):
+        p, t = (classes == value) & known, target == value
+        total = (p.sum((1, 2)) + t.sum((1, 2))).double()
+        both = 2.0 * (p & t).sum((1, 2)).double()
+        scores.append(torch.where(total > 0, both / total.clamp(min=1), 1.0))
+    mean = torch.stack(scores).mean(0).masked_fill(~known.flatten(1).any(1), torch.nan)
+    return mean.cpu().numpy()
+
+
+def one_structure(loss: SegmentLoss, objective: str) -> SegmentLoss:
+    """The same loss, for an objective that needs a head of one channel.
+
+    Raises:
+        UsageError: the loss is that of one channel a class.
+    """
+    if loss == "cross_entropy":
+        raise UsageError(
+            f"the objective '{objective}' segments one structure",
+            where="train.loss",
+            expected="bce_dice, bce or soft_dice",
+            next="train one structure at a time, or use the objective 'segment'",
+        )
+    return loss
+
+
+def _minus_log_dice(logits: torch.Tensor, target: torch.Tensor, power: int) -> torch.Tensor:
+    t, known = _labelled(target)
+    p, t, known = (x.flatten(1) for x in (logits.float().sigmoid() * known, t, known))
+    sizes = p.pow(power).sum(1) + t.pow(power).sum(1)
+    dice = (2 * (p * t).sum(1) + SMOOTH) / (sizes + SMOOTH)
+    # An image without a labelled pixel has a Dice of 1 / 1, so it adds nothing above.
+    return -dice.log().sum() / known.amax(1).sum().clamp(min=1)
+
+
+def _labelled(target: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """The target as float32 with 0 where it is unknown, and 1 where it is known."""
+    known = target != UNKNOWN
+    return (target * known).float(), known.float()

@@ -2,34 +2,51 @@
 
 from __future__ import annotations
 
-import torch
+from collections.abc import Mapping
+from typing import ClassVar, Literal
 
-from parfocal.objectives import SegmentLoss, losses
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from parfocal.core.config import Config
+from parfocal.models import ModelSpec
+from parfocal.objectives import MAIN, Batch, Networks, Parts, Player, SegmentLoss, losses
+
+
+class SegmentSettings(Config):
+    """Nothing: the loss is `train.loss`."""
 
 
 class Segment:
     """Compares logits with a mask.
 
+    Networks: the main one alone, any head. Logs: the parts of the loss, ``bce`` and ``soft_dice`` by default, in nats.
+
     Args:
+        settings: none.
         loss: ``bce_dice`` (sum), ``bce`` or ``soft_dice`` for a one-channel head, ``cross_entropy`` for one channel a
             class.
     """
 
-    def __init__(self, loss: SegmentLoss = "bce_dice") -> None:
-        self.loss = loss
+    Settings: ClassVar[type[Config]] = SegmentSettings
+    score_name: ClassVar[str] = "dice"
+    inputs: ClassVar[int] = 0
+    outputs: ClassVar[Literal["mask", "image", "point"]] = "mask"
 
-    def __call__(self, logits: torch.Tensor, target: torch.Tensor) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
-        """The loss to minimise, float32 scalar, and its parts by name, detached.
+    def __init__(self, settings: SegmentSettings, loss: SegmentLoss = "bce_dice") -> None:
+        self.settings = settings
+        self.supervised = loss
 
-        Args:
-            logits: [N, C, H, W], any floating type.
-            target: uint8 class index [N, H, W]; 0 and 1 for a one-channel head.
-        """
-        if self.loss == "cross_entropy":
-            total = losses.cross_entropy(logits, target)
-            return total, {"cross_entropy": total.detach()}
-        mask = target.unsqueeze(1)
-        names = ("bce", "soft_dice") if self.loss == "bce_dice" else (self.loss,)
-        parts = {name: getattr(losses, name)(logits, mask) for name in names}
-        total = torch.stack(list(parts.values())).sum()
-        return total, {name: part.detach() for name, part in parts.items()}
+    def networks(self) -> Mapping[str, ModelSpec]:
+        return {}
+
+    def players(self) -> Mapping[str, Player]:
+        return {MAIN: Player((MAIN,))}
+
+    def loss(self, player: str, networks: Networks, batch: Batch) -> tuple[torch.Tensor, Parts]:  # noqa: ARG002
+        return losses.supervised(self.supervised, networks[MAIN](batch.images), batch.target)
+
+    def score(self, networks: Networks, batch: Batch) -> NDArray[np.float64]:
+        """Dice of each case; see `losses.dice_of_cases`."""
+        return losses.dice_of_cases(networks[MAIN](batch.images), batch.target)

@@ -1,4 +1,4 @@
-"""Four simulated instruments, and how each turns the light of a retina into a photograph.
+"""Five simulated instruments, and how each turns the light of a retina into a photograph.
 
 The cameras differ where real ones do: sensor response, white balance, tone curve, illumination, sharpness, noise, field
 of view, framing, resolution and compression. What varies from shot to shot is drawn first, as a `Shot`; developing a
@@ -139,6 +139,25 @@ INSTRUMENTS: Mapping[str, Camera] = {
         reflections=1,
         dust=0,
         quality=None,
+    ),
+    "R": Camera(
+        "contact camera for infants, 76 degrees: wide, dim at the edge, little contrast, the disc anywhere",
+        height=384,
+        width=480,
+        field=76.0,
+        aperture=0.43,
+        framing=1.0,
+        response=((0.42, 0.22, 0.04, 0.0), (0.10, 0.46, 0.16, 0.0), (0.04, 0.24, 0.60, 0.06)),
+        gamma=0.60,
+        exposure=(0.55, 1.25),
+        vignetting=0.8,
+        gradient=0.6,
+        haze=(0.07, 0.10, 0.13),
+        blur=(1.0, 2.0),
+        noise=(0.008, 0.02),
+        reflections=3,
+        dust=2,
+        quality=80,
     ),
 }
 

@@ -3,32 +3,58 @@
 from __future__ import annotations
 
 import hashlib
+from typing import Any, TypeAlias
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
 from parfocal.core.errors import DataContractError
+from parfocal.preprocessing.image_size import image_size
 
 Pixels = npt.NDArray[np.uint8]
 """uint8: an image BGR [H, W, 3], or a mask {0, 1} [H, W]."""
+Picture: TypeAlias = npt.NDArray[Any]
+"""A decoded file: uint8 BGR [H, W, 3], or uint16 grey [H, W]."""
+MOST_PIXELS = 150_000_000
+"""More than any camera, detector or scanner gives; a file of some kilobytes can claim, and fill, gigabytes."""
 
 
-def decode_image(data: bytes) -> Pixels:
-    """Decode a photograph to BGR uint8 [H, W, 3], turned as its EXIF tag says; grey becomes three equal channels.
+def decode_image(data: bytes) -> Picture:
+    """Decode a picture, turned as its EXIF tag says.
+
+    Returns:
+        uint8 BGR [H, W, 3], in which 8-bit grey is three equal channels; 16-bit grey is uint16 [H, W] with its numbers
+        as they are.
 
     Raises:
-        DataContractError: truncated, no image at all, or more than eight bits a channel.
+        DataContractError: truncated, no image at all, more than `MOST_PIXELS`, or 16-bit colour or floating point.
     """
     # Without IMREAD_ANYDEPTH 16-bit greys would be divided by 256: twelve-bit cameras would come out black.
     image = _decode(data, cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
+    if image.dtype == np.uint16 and _grey(image):
+        return np.ascontiguousarray(image[..., 0])
     if image.dtype != np.uint8:
-        raise DataContractError(f"{image.dtype} pixels", next="export it with 8 bits a channel")
+        raise DataContractError(f"{image.dtype} colour pixels", next="export it with 8 bits a channel")
     return image.astype(np.uint8, copy=False)
 
 
-def decode_mask(data: bytes) -> Pixels:
-    """Decode a mask stored as 0 and 1 or as 0 and 255 to uint8 {0, 1} [H, W]; equal colour channels count as grey.
+def shown(image: Picture) -> Pixels:
+    """What a person is shown of a picture: BGR uint8 [H, W, 3]; of 16 bits the range of the middle 99 %."""
+    if image.dtype == np.uint8:
+        return image
+    low, high = np.percentile(image, (0.5, 99.5))
+    levels = (image.astype(np.float32) - low) * (255 / max(high - low, 1.0))
+    bright: Pixels = cv2.cvtColor(np.clip(levels, 0, 255).astype(np.uint8), cv2.COLOR_GRAY2BGR)
+    return bright
+
+
+def decode_mask(data: bytes, *, empty: bool = False) -> Pixels:
+    """Decode a mask stored as 0 and 1, as 0 and 255, or as black and one colour of a palette, to uint8 {0, 1} [H, W].
+
+    Args:
+        data: the file's bytes.
+        empty: whether a mask without any pixel is a label (`Structure.absent`) and no mistake.
 
     Raises:
         DataContractError: unreadable, empty, inverted, or of other values, which could be several structures.
@@ -38,9 +64,7 @@ def decode_mask(data: bytes) -> Pixels:
         raise DataContractError(f"a mask of {stored.dtype}", next="save it with 8 bits: 0 and 255")
     mask: Pixels = stored.astype(np.uint8, copy=False)
     if mask.ndim == 3:
-        if (mask[..., :3] != mask[..., :1]).any():
-            raise DataContractError("a coloured mask", next="save one 8-bit grey mask a structure: 0 and 255")
-        mask = mask[..., 0]
+        mask = mask[..., 0] if _grey(mask) else _one_colour(mask[..., :3])
     levels = np.flatnonzero(np.bincount(mask.ravel(), minlength=256)).tolist()
     if levels not in ([0], [1], [255], [0, 1], [0, 255]):
         shown = ", ".join(map(str, levels[:6])) + (" and more" if len(levels) > 6 else "")
@@ -49,7 +73,7 @@ def decode_mask(data: bytes) -> Pixels:
             next="threshold it, or split a label map into one mask a structure; PNG, never JPEG",
         )
     found: Pixels = (mask > 0).astype(np.uint8)
-    if not found.any():
+    if not found.any() and not empty:
         raise DataContractError("the mask is empty", next="remove it if nobody labelled this structure")
     if found[:: max(found.shape[0] - 1, 1), :: max(found.shape[1] - 1, 1)].all():
         raise DataContractError("every corner is inside the mask: it looks inverted", next="swap 0 and 255")
@@ -68,7 +92,26 @@ def mask_checksum(mask: Pixels) -> str:
     return hashlib.sha256(size + np.packbits(mask.astype(bool)).tobytes()).hexdigest()
 
 
+def _grey(image: npt.NDArray[np.generic]) -> bool:
+    return bool((image[..., 1] == image[..., 0]).all() and (image[..., 2] == image[..., 0]).all())
+
+
+def _one_colour(mask: Pixels) -> Pixels:
+    """0 where a mask [H, W, 3] is black and 255 where it has its one colour."""
+    inside = mask.any(axis=2)
+    colours = mask[inside]
+    if (colours != colours[0]).any():
+        raise DataContractError("a coloured mask", next="save one 8-bit grey mask a structure: 0 and 255")
+    found: Pixels = np.where(inside, np.uint8(255), np.uint8(0))
+    return found
+
+
 def _decode(data: bytes, flags: int) -> npt.NDArray[np.generic]:
+    size = image_size(data)
+    if size is not None and size[0] * size[1] > MOST_PIXELS:
+        raise DataContractError(
+            f"{size[0]} x {size[1]} pixels", expected=f"at most {MOST_PIXELS:,}", next="is this a picture of a patient?"
+        )
     try:
         pixels: npt.NDArray[np.generic] | None = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
     except cv2.error:  # an empty file

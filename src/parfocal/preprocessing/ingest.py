@@ -6,7 +6,8 @@ import hashlib
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Literal, TypeVar
 
@@ -19,15 +20,14 @@ from parfocal.core.task import Task
 from parfocal.core.types import Case, Problem, Split
 from parfocal.preprocessing import static_augmentation
 from parfocal.preprocessing.checks import Past
-from parfocal.preprocessing.fundus import FundusRecipe, frame_box, to_frame
+from parfocal.preprocessing.framing import Framed, frames_of
 from parfocal.preprocessing.images import Pixels, decode_image, decode_mask, encode_mask, mask_checksum
-from parfocal.preprocessing.roi import mask_to_frame
+from parfocal.preprocessing.recipes import Recipe
 from parfocal.preprocessing.shards import Arrays, DatasetCase
 from parfocal.preprocessing.static_augmentation import StaticAugmentationConfig
 
 T = TypeVar("T")
 R = TypeVar("R")
-_STRAY = 0.05  # part of an inner structure outside its outer one beyond which a person should look
 
 
 class DataConfig(Config):
@@ -48,13 +48,13 @@ class Taken:
     Attributes:
         case: as the reader found it.
         entry: for dataset.json; the split in it is not decided yet and says train.
-        frames: by structure, image uint8 [S, S, 3] and mask uint8 {0, 1} [S, S].
+        frames: by structure.
         remarks: what a person may want to look at, worded without the case's name.
     """
 
     case: Case
     entry: DatasetCase
-    frames: Mapping[str, tuple[Pixels, Pixels]]
+    frames: Mapping[str, Sequence[Framed]]
     remarks: tuple[str, ...]
 
 
@@ -68,7 +68,14 @@ class Left:
 
 
 def ingest(
-    case: Case, folder: Path, task: Task, recipe: FundusRecipe, earlier: Past, wrong: Sequence[Problem] = ()
+    case: Case,
+    folder: Path,
+    task: Task,
+    recipe: Recipe,
+    earlier: Past,
+    wrong: Sequence[Problem] = (),
+    *,
+    seed: int = 0,
 ) -> Taken | Left:
     """Read and validate one case; copy it into `folder` when nothing is wrong with it.
 
@@ -78,6 +85,7 @@ def ingest(
         task, recipe: what frames to make.
         earlier: what must not change.
         wrong: what is known to be wrong with the case already; it is looked at all the same, to find the rest.
+        seed: of what the recipe draws.
 
     Raises:
         OSError: `folder` cannot be written; that a source file cannot be read is a problem of the case instead.
@@ -89,7 +97,8 @@ def ingest(
         problems.append(Problem(case.image, "it changed while it was being read", "wait until it is copied, try again"))
     masks: dict[str, Pixels] = {}
     for structure, file in case.masks.items():
-        mask = _attempt(decode_mask, file, _read(file, problems), problems)
+        decode = partial(decode_mask, empty=task.structure(structure).absent)
+        mask = _attempt(decode, file, _read(file, problems), problems)
         if mask is not None and image is not None and mask.shape != image.shape[:2]:
             problems.append(Problem(file, *_sizes(mask, image)))
         elif mask is not None:
@@ -101,8 +110,13 @@ def ingest(
         return Left(case, tuple(problems))
     if same is not None and all(same.mask_checksums.get(name) == found for name, found in sums.items()):
         return Left(case, (Problem(case.image, "the champion knows this case with these masks"),), known=True)
+    try:
+        frames, remarks = frames_of(
+            image, masks, case.points, task, recipe, static_augmentation.generator(seed, f"frames of {case.id}")
+        )
+    except DataContractError as error:
+        return Left(case, (Problem(case.image, error.what, error.next),))
     entry = _copy(case, data, masks, sums, folder)
-    frames, remarks = _frames(image, masks, task, recipe)
     return Taken(case, entry, frames, tuple(remarks))
 
 
@@ -124,8 +138,10 @@ def arrays(
     split: Split,
     sides: Mapping[str, Split],
     config: StaticAugmentationConfig,
-    recipe: FundusRecipe,
+    recipe: Recipe,
     seed: int,
+    *,
+    points: bool = False,
 ) -> Arrays | None:
     """Frames of a structure on one side of the split; training frames are followed by their static copies.
 
@@ -134,23 +150,29 @@ def arrays(
         structure, split: which frames.
         sides: by patient.
         config, recipe, seed: of the static copies.
+        points: of the cases that have a point and no mask, instead of those that have a mask.
 
     Returns:
         None when no case there has a label of the structure.
     """
-    rows: list[tuple[str, Pixels, Pixels]] = []
+    rows: list[tuple[str, Framed]] = []
     for one in taken:
-        if sides[one.case.patient] is split and structure in one.frames:
-            image, mask = one.frames[structure]
-            rows.append((one.case.id, image, mask))
+        framed = one.frames.get(structure, ()) if (structure not in one.entry.masks) is points else ()
+        if sides[one.case.patient] is split and framed:
+            rows += [(one.case.id, frame) for frame in framed]
             if split is Split.TRAIN:
                 changes = static_augmentation.draw(config, static_augmentation.generator(seed, one.case.id))
-                copies = (static_augmentation.apply(image, change, recipe.clahe_tiles) for change in changes)
-                rows += [(one.case.id, copy, mask) for copy in copies]
+                for change in changes:
+                    copies = (static_augmentation.apply(frame.image, change, recipe.contrast_tiles) for frame in framed)
+                    rows += [(one.case.id, replace(f, image=copy)) for f, copy in zip(framed, copies, strict=True)]
     if not rows:
         return None
-    names, images, masks = zip(*rows, strict=True)
-    return Arrays(np.stack(images), np.stack(masks), names)
+    return Arrays(
+        np.stack([frame.image for _, frame in rows]),
+        np.stack([frame.mask for _, frame in rows]),
+        tuple(name for name, _ in rows),
+        np.array([frame.point for _, frame in rows], np.float32),
+    )
 
 
 def _read(file: Path, problems: list[Problem]) -> bytes | None:
@@ -213,24 +235,3 @@ def _copy(case: Case, data: bytes, masks: Mapping[str, Pixels], sums: dict[str, 
 def _write(file: Path, data: bytes) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_bytes(data)
-
-
-def _frames(
-    image: Pixels, masks: Mapping[str, Pixels], task: Task, recipe: FundusRecipe
-) -> tuple[dict[str, tuple[Pixels, Pixels]], list[str]]:
-    frames: dict[str, tuple[Pixels, Pixels]] = {}
-    remarks: list[str] = []
-    for structure in task.structures:
-        if structure.name not in masks:
-            continue
-        mask, outer = masks[structure.name], masks.get(structure.inside or "")
-        box = frame_box(structure, mask.shape[0], mask.shape[1], recipe, outer)
-        if box is None:
-            remarks.append(f"a {structure.name} without its {structure.inside}, so no frame to learn it from")
-            continue
-        if outer is not None and np.count_nonzero(mask > outer) > _STRAY * np.count_nonzero(mask):
-            remarks.append(f"more than {_STRAY:.0%} of the {structure.name} outside the {structure.inside}")
-        if np.count_nonzero(mask[box.window]) < (1 - _STRAY) * np.count_nonzero(mask):
-            remarks.append(f"more than {_STRAY:.0%} of the {structure.name} outside the frame the recipe keeps")
-        frames[structure.name] = to_frame(image, box, recipe), mask_to_frame(mask, box, recipe.size)
-    return frames, remarks

@@ -81,3 +81,14 @@ def mask_from_frame(frame: npt.NDArray[np.generic], box: Box, height: int, width
     method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
     large[box.window] = cv2.resize(frame.astype(np.float32, copy=False), (box.width, box.height), interpolation=method)
     return large
+
+
+def point_to_frame(point: tuple[float, float], box: Box) -> tuple[float, float]:
+    """(x, y) in source pixels, pixel centres at whole numbers, as parts of the sides of `box`; NaN outside it."""
+    x, y = (point[0] + 0.5 - box.left) / box.width, (point[1] + 0.5 - box.top) / box.height
+    return (x, y) if 0 <= x <= 1 and 0 <= y <= 1 else (float("nan"), float("nan"))
+
+
+def point_from_frame(point: tuple[float, float], box: Box) -> tuple[float, float]:
+    """Back from parts of the sides of `box` to (x, y) in source pixels."""
+    return point[0] * box.width + box.left - 0.5, point[1] * box.height + box.top - 0.5

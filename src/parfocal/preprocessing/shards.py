@@ -3,17 +3,20 @@
 dataset.json                          this module's `Dataset`
 images/<id>.<ext>                     bytes as they came
 masks/<structure>/<id>.png            8-bit 0 and 255, the size of the image
-arrays/<structure>-<split>.safetensors  image uint8 [N, S, S, 3] BGR, mask uint8 {0, 1} [N, S, S], case int64 [N]
+arrays/<structure>-<split>.safetensors  image uint8 [N, S, S, 3] BGR, mask uint8 {0, 1} [N, S, S], case int64 [N],
+                                      points float32 [N, 2]
+arrays/<structure>-points-<split>.safetensors  the same of an outermost structure's cases that have a point and no mask
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field, ValidationError
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
@@ -22,10 +25,13 @@ from parfocal.core import manifest
 from parfocal.core.config import Config
 from parfocal.core.errors import DataContractError
 from parfocal.core.types import Split
-from parfocal.preprocessing.fundus import FundusRecipe
-from parfocal.preprocessing.images import Pixels, decode_image, decode_mask
+from parfocal.preprocessing.images import Picture, Pixels, decode_image, decode_mask
+from parfocal.preprocessing.recipes import AnyRecipe
 
 DATASET = "dataset.json"
+UNKNOWN = 255
+"""In a mask: nobody said what this pixel is."""
+_UNSAID = np.empty((0, 2), np.float32)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -34,13 +40,20 @@ class Arrays:
 
     Attributes:
         image: uint8 [N, S, S, 3] BGR, after the recipe.
-        mask: uint8 {0, 1} [N, S, S].
-        case_ids: of each row; a case has several rows where it has static copies.
+        mask: uint8 {0, 1} [N, S, S]; `UNKNOWN` all over where a case has a point alone (`read_points`).
+        case_ids: of each row; a case has several rows where it has static copies or tiles.
+        points: float32 [N, 2], (x, y) of the structure's centre as parts of the frame's side, pixel centres at
+            (i + 0.5) / S; NaN where nobody said, as in all rows when it is left out.
     """
 
     image: Pixels
     mask: Pixels
     case_ids: tuple[str, ...]
+    points: NDArray[np.float32] = field(default_factory=lambda: _UNSAID)
+
+    def __post_init__(self) -> None:
+        if self.points is _UNSAID:
+            object.__setattr__(self, "points", np.full((len(self.case_ids), 2), np.nan, np.float32))
 
     def __len__(self) -> int:
         return len(self.case_ids)
@@ -86,7 +99,7 @@ class Dataset(Config):
     task: str
     instrument: str
     reader: str
-    recipe: FundusRecipe
+    recipe: AnyRecipe
     quota: tuple[int, int, int] = Field(description="percent by which new patients were dealt")
     declared: bool = Field(
         default=False, description="the source named splits itself, so its test cases were not drawn by the hash"
@@ -132,7 +145,70 @@ def read_arrays(folder: Path, structure: str, split: Split) -> Arrays | None:
     Raises:
         DataContractError: no dataset, or arrays that are not the ones that were sealed.
     """
-    file = _sealed(folder, _shard(structure, split))
+    return _read(folder, _shard(structure, split))
+
+
+def read_points(folder: Path, structure: str, split: Split) -> Arrays | None:
+    """Read all frames in which the centre of a structure is known: from its point, or from its mask's centroid.
+
+    Frames of cases without a mask come after the others and have `UNKNOWN` for a mask. None when there is no frame.
+
+    Raises:
+        DataContractError: no dataset, or arrays that are not the ones that were sealed.
+    """
+    found = []
+    for arrays in (_read(folder, _shard(structure, split)), _read(folder, _shard(structure, split, points=True))):
+        if arrays is not None:
+            rows = np.flatnonzero(np.isfinite(arrays.points).all(axis=1))
+            names = tuple(arrays.case_ids[row] for row in rows)
+            found.append(Arrays(arrays.image[rows], arrays.mask[rows], names, arrays.points[rows]))
+    if not any(len(arrays) for arrays in found):
+        return None
+    return Arrays(
+        np.concatenate([arrays.image for arrays in found]),
+        np.concatenate([arrays.mask for arrays in found]),
+        tuple(name for arrays in found for name in arrays.case_ids),
+        np.concatenate([arrays.points for arrays in found]),
+    )
+
+
+def write_arrays(
+    folder: Path, structure: str, split: Split, arrays: Arrays, places: Mapping[str, int], *, points: bool = False
+) -> None:
+    """Write frames into a dataset that is being made.
+
+    Args:
+        places: a case's place in dataset.json by id.
+        points: these are the cases that have a point and no mask.
+    """
+    file = folder / _shard(structure, split, points=points)
+    file.parent.mkdir(exist_ok=True)
+    index = np.array([places[name] for name in arrays.case_ids], np.int64)
+    save_file({"image": arrays.image, "mask": arrays.mask, "case": index, "points": arrays.points}, file)
+
+
+def write_dataset(folder: Path, dataset: Dataset) -> None:
+    """Write dataset.json into a dataset that is being made."""
+    (folder / DATASET).write_text(dataset.model_dump_json(indent=1) + "\n")
+
+
+def read_image(folder: Path, case: DatasetCase) -> Picture:
+    """The picture as it came, uint8 BGR [H, W, 3] or uint16 [H, W]."""
+    return decode_image((folder / case.image).read_bytes())
+
+
+def read_mask(folder: Path, case: DatasetCase, structure: str) -> Pixels | None:
+    """The mask of a structure, uint8 {0, 1} [H, W]; None when nobody labelled it."""
+    path = case.masks.get(structure)
+    return None if path is None else decode_mask((folder / path).read_bytes(), empty=True)
+
+
+def _shard(structure: str, split: Split, *, points: bool = False) -> str:
+    return f"arrays/{structure}-points-{split}.safetensors" if points else f"arrays/{structure}-{split}.safetensors"
+
+
+def _read(folder: Path, shard: str) -> Arrays | None:
+    file = _sealed(folder, shard)
     if file is None:
         return None
     try:
@@ -141,35 +217,10 @@ def read_arrays(folder: Path, structure: str, split: Split) -> Arrays | None:
     except (SafetensorError, KeyError) as error:
         raise DataContractError(f"the arrays cannot be read: {error}", where=file) from None
     cases = read_dataset(folder).cases
-    return Arrays(image, mask, tuple(cases[i].id for i in index.tolist()))
-
-
-def write_arrays(folder: Path, structure: str, split: Split, arrays: Arrays, places: Mapping[str, int]) -> None:
-    """Write frames into a dataset that is being made; `places` gives a case's place in dataset.json by id."""
-    file = folder / _shard(structure, split)
-    file.parent.mkdir(exist_ok=True)
-    index = np.array([places[name] for name in arrays.case_ids], np.int64)
-    save_file({"image": arrays.image, "mask": arrays.mask, "case": index}, file)
-
-
-def write_dataset(folder: Path, dataset: Dataset) -> None:
-    """Write dataset.json into a dataset that is being made."""
-    (folder / DATASET).write_text(dataset.model_dump_json(indent=1) + "\n")
-
-
-def read_image(folder: Path, case: DatasetCase) -> Pixels:
-    """The photograph as it came, BGR uint8 [H, W, 3]."""
-    return decode_image((folder / case.image).read_bytes())
-
-
-def read_mask(folder: Path, case: DatasetCase, structure: str) -> Pixels | None:
-    """The mask of a structure, uint8 {0, 1} [H, W]; None when nobody labelled it."""
-    path = case.masks.get(structure)
-    return None if path is None else decode_mask((folder / path).read_bytes())
-
-
-def _shard(structure: str, split: Split) -> str:
-    return f"arrays/{structure}-{split}.safetensors"
+    names = tuple(cases[i].id for i in index.tolist())
+    if "points" not in tensors:  # a dataset made before there were points
+        return Arrays(image, mask, names)
+    return Arrays(image, mask, names, tensors["points"])
 
 
 def _sealed(folder: Path, name: str) -> Path | None:

@@ -10,7 +10,7 @@ import numpy as np
 from pydantic import Field
 
 from parfocal.core.config import Config
-from parfocal.preprocessing.fundus import equalise
+from parfocal.preprocessing.contrast import equalise
 from parfocal.preprocessing.images import Pixels
 
 

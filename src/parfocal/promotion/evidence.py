@@ -125,6 +125,11 @@ def build(
             "key": model.key,
             "parent": model.parent.model_dump() if model.parent else None,
             "instruments": list(model.instruments),
+            "pretrained": {
+                name: one.pretrained.model_dump()
+                for name, one in model.structures.items()
+                if one.pretrained is not None
+            },
             "code_version": sealed.code_version,
             "seed": sealed.seed,
             "config": dict(sealed.config),

@@ -10,8 +10,9 @@ from parfocal.core.config import Config
 from parfocal.drift.reference import DriftConfig
 from parfocal.evaluation.config import EvaluateConfig
 from parfocal.models import ModelConfig
-from parfocal.preprocessing.fundus import FundusRecipe
+from parfocal.objectives import ObjectiveConfig
 from parfocal.preprocessing.ingest import DataConfig
+from parfocal.preprocessing.recipes import AnyRecipe, Recipe
 from parfocal.preprocessing.split import SplitConfig
 from parfocal.preprocessing.static_augmentation import StaticAugmentationConfig
 from parfocal.promotion.policy import GatePolicy
@@ -19,14 +20,26 @@ from parfocal.strategies import StrategyConfig
 from parfocal.training.config import TrainConfig
 
 
+class PretrainConfig(TrainConfig):
+    """How an encoder is pretrained; its objective is restore, localize or cycle."""
+
+    objective: ObjectiveConfig = Field(
+        default_factory=lambda: ObjectiveConfig(name="restore"), description="what a step optimises"
+    )
+
+
+class RetrainingConfig(TrainConfig):
+    """Shorter and gentler than a first training: the papers retrain for three epochs."""
+
+    steps: int = Field(default=200, ge=1, description="optimiser steps")
+    learning_rate: float = Field(default=5e-4, gt=0, description="the optimiser's rate at the schedule's peak")
+
+
 class RetrainConfig(Config):
     """How a champion learns a new dataset."""
 
     strategy: StrategyConfig = Field(default_factory=StrategyConfig)
-    train: TrainConfig = Field(
-        default_factory=lambda: TrainConfig(steps=200, learning_rate=5e-4),
-        description="shorter and gentler than a first training: the papers retrain for three epochs",
-    )
+    train: RetrainingConfig = Field(default_factory=RetrainingConfig)
     selection: Literal["random", "important-diverse"] = Field(
         default="random",
         description="which cases are kept: any, or the hardest that are unlike one another (docs/adr/0008)",
@@ -42,10 +55,11 @@ class RunConfig(Config):
     task: str = Field(default="fundus", description="what is segmented")
     seed: int = Field(default=0, ge=0, description="of every random choice: split excepted, which has its own key")
     data: DataConfig = Field(default_factory=DataConfig)
-    recipe: FundusRecipe = Field(default_factory=FundusRecipe)
+    recipe: AnyRecipe = Field(default_factory=lambda: Recipe.parse({}))
     split: SplitConfig = Field(default_factory=SplitConfig)
     static_augmentation: StaticAugmentationConfig = Field(default_factory=StaticAugmentationConfig)
     model: ModelConfig = Field(default_factory=ModelConfig)
+    pretrain: PretrainConfig = Field(default_factory=PretrainConfig)
     train: TrainConfig = Field(default_factory=TrainConfig)
     retrain: RetrainConfig = Field(default_factory=RetrainConfig)
     evaluate: EvaluateConfig = Field(default_factory=EvaluateConfig)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -11,22 +12,25 @@ import torch
 from torch import nn
 
 from parfocal import models, objectives
-from parfocal.core.bundle import DatasetRef, StructureModel
-from parfocal.core.errors import DataContractError
+from parfocal.augmentation import clicks
+from parfocal.core.bundle import Clicked, DatasetRef, PretrainedRef, StructureModel
+from parfocal.core.errors import DataContractError, UsageError
 from parfocal.core.manifest import MANIFEST, Parent
 from parfocal.core.manifest import read as read_manifest
 from parfocal.core.protocols import Reporter, Run
 from parfocal.core.task import Structure
 from parfocal.core.types import Split
 from parfocal.inference.agreement import export_agreeing
+from parfocal.inference.runtimes import network_input
 from parfocal.memory import selection
 from parfocal.memory.buffer import Memory
 from parfocal.memory.rows import concatenate, take
 from parfocal.memory.sampler import Sampler, Source
 from parfocal.models import ModelSpec
+from parfocal.objectives import Objective
 from parfocal.preprocessing.shards import Arrays, read_arrays, read_dataset
 from parfocal.steps.config import RunConfig
-from parfocal.training import batches, engine, validation
+from parfocal.training import batches, engine, pretrained, validation
 from parfocal.training.config import TrainConfig
 
 
@@ -55,17 +59,41 @@ class Learner:
     run: Run
     reporter: Reporter
 
-    def build(self, structure: str) -> nn.Module:
-        """A new network; its initial weights are a function of the seed and the structure's name."""
-        spec = self.config.model.spec()
-        return models.build(spec.name, spec.parameters, seed=self.config.seed + sum(structure.encode()))
+    @cached_property
+    def objective(self) -> Objective:
+        """What the networks are trained for.
+
+        Raises:
+            UsageError: it gives no masks.
+        """
+        objective = objectives.build(self.train.objective, self.train.loss)
+        if objective.outputs != "mask":
+            raise UsageError(
+                f"the objective {self.train.objective.name} gives no masks",
+                where="train.objective",
+                next="name it under pretrain.objective, run `parfocal pretrain`, and train from what that writes",
+            )
+        return objective
+
+    @property
+    def spec(self) -> ModelSpec:
+        """What a new network of this run is."""
+        return self.config.model.spec(in_channels=3 + self.objective.inputs)
+
+    def build(self, structure: str) -> tuple[nn.Module, PretrainedRef | None]:
+        """A new network and the pretrained one it starts from, if any.
+
+        The rest of its weights are a function of the seed and the structure's name.
+        """
+        model = models.build(self.spec.name, self.spec.parameters, seed=self.config.seed + sum(structure.encode()))
+        return model, pretrained.start_from(model, self.train.encoder)
 
     def fit(self, structure: str, model: nn.Module, sampler: Sampler, held_out: Mapping[str, Arrays]) -> None:
         """Train `model` in place to the best weights seen on `held_out`, validation arrays by instrument."""
         result = engine.fit(
             model,
             sampler,
-            objectives.FAMILY.load("segment")(self.train.loss),
+            self.objective,
             held_out,
             self.train.for_structure(structure),
             checkpoint=self.checkpoints / structure,
@@ -79,18 +107,46 @@ class Learner:
         """Augmented batches of these sources."""
         return Sampler(sources, self.train.batch_size, self.config.seed, self.train.augment)
 
+    def _clicked(self) -> Clicked | None:
+        """How the network is asked; None for one that looks at images alone."""
+        said = self.train.objective.settings.model_dump()
+        return Clicked(sigma=said["sigma"], previous=said["previous"]) if self.objective.inputs else None
+
     def export(
-        self, structure: Structure, model: nn.Module, spec: ModelSpec, folder: Path, held_out: Mapping[str, Arrays]
+        self,
+        structure: Structure,
+        model: nn.Module,
+        spec: ModelSpec,
+        folder: Path,
+        held_out: Mapping[str, Arrays],
+        origin: PretrainedRef | None = None,
     ) -> StructureModel:
         """Write weights and their agreeing export to `folder/<structure>`; without one, inference runs the weights."""
         target = folder / structure.name
         models.save(model, spec, target)
-        images = concatenate(list(held_out.values())).image
-        exported, tried = export_agreeing(model, target, self.config.recipe.size, images)
+        pictures = concatenate(list(held_out.values()))
+        asked = self._clicked()
+        inputs = network_input(pictures.image) if asked is None else clicked(pictures, asked.sigma)
+        exported, tried = export_agreeing(model, target, self.config.recipe.size, inputs)
         self.run.metrics({f"{structure.name}/agreement/{precision}": value for precision, value in tried.items()})
         if not exported:
             self.reporter.note(f"{structure.name}: no export agrees with the weights ({tried}), so the weights answer")
-        return StructureModel(folder=structure.name, inside=structure.inside, runtimes=exported)
+        return StructureModel(
+            folder=structure.name,
+            inside=structure.inside,
+            runtimes=exported,
+            objective=self.train.objective.name,
+            clicks=asked,
+            pretrained=origin,
+        )
+
+
+def clicked(pictures: Arrays, sigma: float) -> np.ndarray:
+    """Input of an interactive network, float32 [N, 6, S, S]: each picture with one click and no previous output."""
+    height, width = pictures.mask.shape[1:]
+    channels = [clicks.encode([clicks.first(mask)], height, width, sigma) for mask in pictures.mask]
+    empty = np.zeros((len(pictures), 1, height, width), np.float32)
+    return np.concatenate([network_input(pictures.image), np.stack(channels), empty], axis=1)
 
 
 def remember(
@@ -132,7 +188,17 @@ def patients_of(folders: Sequence[Path]) -> dict[str, str]:
 
 
 def features(model: nn.Module, images: np.ndarray) -> np.ndarray:
-    """Spatial mean of the encoder's lowest level, float64 [N, D], of uint8 [N, S, S, 3]."""
+    """Spatial mean of the encoder's lowest level, float64 [N, D], of uint8 [N, S, S, 3].
+
+    Raises:
+        UsageError: the network has no encoder that it could be asked of.
+    """
+    if not hasattr(model, "encode"):
+        raise UsageError(
+            f"{type(model).__name__} has no features by which exemplars could be chosen",
+            where="retrain.selection",
+            expected="random",
+        )
     device = next(model.parameters()).device
     encode: Callable[[torch.Tensor], torch.Tensor] = model.eval().encode  # type: ignore[assignment]
     with torch.inference_mode():

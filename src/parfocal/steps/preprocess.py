@@ -7,6 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from math import isfinite
 from pathlib import Path
 
 from parfocal.core import bundle, manifest
@@ -15,9 +16,8 @@ from parfocal.core.manifest import Manifest, Parent
 from parfocal.core.protocols import Reader, Reporter, Scan
 from parfocal.core.task import task
 from parfocal.core.types import Case, Problem, Split
-from parfocal.preprocessing import shards, split
+from parfocal.preprocessing import recipes, shards, split
 from parfocal.preprocessing.checks import Past, contradictions, past
-from parfocal.preprocessing.fundus import FundusRecipe
 from parfocal.preprocessing.ingest import Left, Taken, arrays, in_order, ingest
 from parfocal.preprocessing.shards import Dataset, DatasetCase, Rejected, UnlabelledCase
 from parfocal.readers import FAMILY
@@ -51,8 +51,8 @@ def run(source: Path, out: Path, config: RunConfig, *, champion: Path | None, re
         earlier = past(datasets, instrument, everywhere=config.split.patients == "everywhere")
         sound, left = _ingest(scan, scratch, config, earlier, reporter)
         shutil.rmtree(workdir)
-        taken = [one for one in sound if one.case.masks]
-        unlabelled = [_unlabelled(one.entry) for one in sound if not one.case.masks]
+        taken = [one for one in sound if _teaches(one)]
+        unlabelled = [_unlabelled(one.entry) for one in sound if not _teaches(one)]
 
         wrong = [*scan.problems, *(problem for one in left if not one.known for problem in one.problems)]
         if wrong and config.data.on_invalid == "refuse":
@@ -90,7 +90,7 @@ def _history(champion: Path | None, config: RunConfig) -> tuple[list[Dataset], l
     spec = bundle.read(champion)
     if spec.task != config.task:
         raise DataContractError(f"the champion is of task {spec.task}, not {config.task}", where=champion)
-    if FundusRecipe.parse(spec.recipe, where=champion) != config.recipe:
+    if recipes.stored(spec.recipe, champion) != config.recipe:
         raise DataContractError(
             "the champion was trained with another recipe",
             where=champion,
@@ -131,7 +131,9 @@ def _ingest(
         wrong[problem.file].append(problem)
 
     def work(case: Case) -> Taken | Left:
-        return ingest(case, folder, task(config.task), config.recipe, earlier, wrong.get(case.image, ()))
+        return ingest(
+            case, folder, task(config.task), config.recipe, earlier, wrong.get(case.image, ()), seed=config.seed
+        )
 
     taken: list[Taken] = []
     left: list[Left] = []
@@ -221,6 +223,11 @@ def _dataset(
     )
 
 
+def _teaches(one: Taken) -> bool:
+    """A mask, or at least a point inside a frame: such a case is on a side of the split."""
+    return bool(one.case.masks) or any(isfinite(f.point[0]) for framed in one.frames.values() for f in framed)
+
+
 def _unlabelled(entry: DatasetCase) -> UnlabelledCase:
     return UnlabelledCase(id=entry.id, patient=entry.patient, image=entry.image, checksum=entry.checksum)
 
@@ -231,9 +238,12 @@ def _write(
     places = {case.id: place for place, case in enumerate(dataset.cases)}
     for structure in task(config.task).names:
         for side in split.ORDER:
-            found = arrays(taken, structure, side, sides, config.static_augmentation, config.recipe, config.seed)
-            if found is not None:
-                shards.write_arrays(folder, structure, side, found, places)
+            for points in (False, True):
+                found = arrays(
+                    taken, structure, side, sides, config.static_augmentation, config.recipe, config.seed, points=points
+                )
+                if found is not None:
+                    shards.write_arrays(folder, structure, side, found, places, points=points)
     shards.write_dataset(folder, dataset)
 
 
@@ -242,6 +252,9 @@ def _tell(reporter: Reporter, dataset: Dataset, taken: Iterable[Taken], earlier:
     counts = ", ".join(f"{side} {len(found)}" for side, found in patients.items())
     unlabelled = f"; unlabelled {len(dataset.unlabelled)}" if dataset.unlabelled else ""
     reporter.note(f"{dataset.instrument}: {len(dataset.cases)} cases; patients: {counts}{unlabelled}")
+    pointed = sum(not case.masks for case in dataset.cases)
+    if pointed:
+        reporter.note(f"{pointed} of {len(dataset.cases)} cases have a point and no mask: for pretraining alone")
     elsewhere = sum(p not in earlier.known.here for p in set().union(*patients.values()) & set(earlier.known.elsewhere))
     if elsewhere:
         reporter.note(

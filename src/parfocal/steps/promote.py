@@ -77,7 +77,8 @@ def run(
             reporter.note(f"ledger brought up to date: {done.kind} to version {done.body['version'] or 'none'}")
         decided = _decide(judged, parents[0].checksum, config.gate, key, ledger, approval)
         reporter.note(f"gate: {decided.body['outcome']}")
-        version = _register(store, challenger, judged.task, {"parfocal.key": key, "parfocal.run": run.id})
+        tags = {"parfocal.key": key, "parfocal.run": run.id, **_origins(model)}
+        version = _register(store, challenger, judged.task, tags)
         file = _evidence(judged, model, manifest.read(challenger), decided, version, ledger)
         if decided.body["outcome"] == Outcome.PROMOTE:
             file = _promote(file, judged, decided, version, store, ledger)
@@ -169,6 +170,15 @@ def _decide(
             decision = gate.take_over(decision, approval.by, approval.reason)
     body = papers.decision_body(decision, judged, checksum, policy, key)
     return ledger.append(DECISION, judged.task, named, body)
+
+
+def _origins(model: Bundle) -> dict[str, str]:
+    """Which pretrained network each structure's training started from, for the registry."""
+    return {
+        f"parfocal.pretrained.{name}": f"{one.pretrained.objective} {one.pretrained.checksum}"
+        for name, one in model.structures.items()
+        if one.pretrained is not None
+    }
 
 
 def _register(store: ModelStore, challenger: Path, task: str, tags: dict[str, str]) -> ModelVersion:

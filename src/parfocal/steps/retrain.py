@@ -12,14 +12,14 @@ from torch import nn
 from parfocal import models, strategies
 from parfocal.core import bundle, manifest
 from parfocal.core.bundle import Bundle, ParentRef, StructureModel
-from parfocal.core.errors import DataContractError
+from parfocal.core.errors import DataContractError, UsageError
 from parfocal.core.manifest import Manifest
 from parfocal.core.protocols import Reporter, Run
 from parfocal.core.task import Structure, task
 from parfocal.core.types import Split
 from parfocal.memory.buffer import Memory
 from parfocal.memory.sampler import Sampler
-from parfocal.preprocessing.fundus import FundusRecipe
+from parfocal.preprocessing import recipes
 from parfocal.preprocessing.shards import Arrays, read_dataset
 from parfocal.steps import reference
 from parfocal.steps.config import RunConfig
@@ -74,12 +74,14 @@ def run(
                 continue
             held_out = labelled(folders, structure.name, Split.VALIDATION)
             known = before.structures.get(structure.name)
+            _refuse_clicks(structure.name, known)
             source = champion / known.folder if known else None
             past = memory.arrays(structure.name)
             model, finished = _learn(structure, instrument, new, source, past, held_out, learner)
             choices[structure.name] = finished
             spec = models.read_spec(source) if source else config.model.spec()
-            structures[structure.name] = learner.export(structure, model, spec, scratch, held_out)
+            origin = known.pretrained if known else None
+            structures[structure.name] = learner.export(structure, model, spec, scratch, held_out, origin)
             memory = remember(memory, instrument, structure.name, model, new, patients_of([dataset]), config)
         if not choices:
             raise DataContractError("the dataset has no labelled training case", where=dataset)
@@ -104,7 +106,7 @@ def run(
 def _as_trained(before: Bundle, dataset: Path, config: RunConfig) -> RunConfig:
     """The settings with the champion's task, network and recipe: those are what is being taught."""
     read = read_dataset(dataset)
-    recipe = FundusRecipe.model_validate(before.recipe)
+    recipe = recipes.stored(before.recipe, bundle.BUNDLE)
     if read.task != before.task or read.recipe != recipe:
         raise DataContractError(
             "the dataset was preprocessed otherwise than the champion's",
@@ -113,6 +115,14 @@ def _as_trained(before: Bundle, dataset: Path, config: RunConfig) -> RunConfig:
             next="preprocess it with --champion and the champion's recipe",
         )
     return config.model_copy(update={"task": before.task, "recipe": recipe})
+
+
+def _refuse_clicks(structure: str, known: StructureModel | None) -> None:
+    if known is not None and known.objective == "interact":
+        raise UsageError(
+            f"the {structure} network answers clicks, and such a network is not retrained",
+            next="train it anew on all datasets: parfocal train DATASET... --set train.objective.name=interact",
+        )
 
 
 def _learn(
@@ -130,7 +140,7 @@ def _learn(
     """
     strategy = strategies.build(learner.config.retrain.strategy)
     sources = strategy.mixture(instrument, new, past)
-    model = models.load(champion) if champion else learner.build(structure.name)
+    model = models.load(champion) if champion else learner.build(structure.name)[0]
     start = normalization.weights_of(model)
     learner.fit(structure.name, model, learner.sampler(sources), held_out)
     end = normalization.weights_of(model)
@@ -145,7 +155,7 @@ def _tools(model: nn.Module, mixed: Sampler, held_out: Mapping[str, Arrays]) -> 
     device = next(model.parameters()).device
 
     def recompute(weights: Weights) -> Weights:
-        pictures = (batches.to_input(mixed.batch(step)[0], device) for step in range(BUFFER_BATCHES))
+        pictures = (batches.to_input(mixed.batch(step).image, device) for step in range(BUFFER_BATCHES))
         return normalization.recomputed(model, weights, pictures)
 
     def score(weights: Weights) -> dict[str, float]:

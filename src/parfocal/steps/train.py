@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
+
+import numpy as np
 
 from parfocal.core import bundle, manifest
 from parfocal.core.bundle import StructureModel
@@ -18,6 +21,7 @@ from parfocal.preprocessing.shards import read_dataset
 from parfocal.steps import reference
 from parfocal.steps.config import RunConfig
 from parfocal.steps.learning import Learner, dataset_refs, labelled, patients_of, remember, write_memory
+from parfocal.training import synthesis
 
 
 def run(
@@ -30,8 +34,11 @@ def run(
     key: str,
     run: Run,
     reporter: Reporter,
+    pretrained: Path | None = None,
 ) -> Manifest:
-    """Train one network a structure on all `datasets`, mixed in equal parts, and write a bundle to `out`.
+    """Train one network a structure by `config.train` on all `datasets`, mixed in equal parts; write a bundle to `out`.
+
+    `pretrained`, a folder of the step `pretrain`, takes the place of `config.train.encoder.pretrained`.
 
     Equal parts are the papers' fusion (replicate to equal length, shuffle) without the copies. Exemplars of every
     instrument go to `memory_out`. Checkpoints live at ``<state>/checkpoints/<key>``: the same call after a kill goes
@@ -41,6 +48,12 @@ def run(
         DataContractError: the datasets are of different tasks or recipes, or no structure has labels.
     """
     parents = [manifest.read(folder, "dataset").parent(folder) for folder in datasets]
+    if pretrained is not None:
+        config = _starting_from(pretrained, config)
+    origins = []
+    if config.train.encoder.pretrained:
+        source = Path(config.train.encoder.pretrained)
+        origins.append(manifest.read(source, "pretrained").parent(source))
     _refuse_unlike(datasets, config)
     run.params(config.flat())
     for folder in datasets:
@@ -49,7 +62,7 @@ def run(
     memory, patients = Memory(), patients_of(datasets)
     structures: dict[str, StructureModel] = {}
     with manifest.new_folder(
-        out, "bundle", parents=parents, seed=config.seed, config=config.model_dump(mode="json")
+        out, "bundle", parents=[*parents, *origins], seed=config.seed, config=config.model_dump(mode="json")
     ) as scratch:
         for structure in task(config.task).structures:
             arrays = labelled(datasets, structure.name, Split.TRAIN)
@@ -57,10 +70,12 @@ def run(
             if not arrays or not held_out:
                 reporter.note(f"{structure.name}: not labelled, so no network for it")
                 continue
-            model = learner.build(structure.name)
+            model, origin = learner.build(structure.name)
             sources = [Source(name, pictures, 1 / len(arrays)) for name, pictures in arrays.items()]
+            if structure.inside is None:
+                sources = _thickened(sources, config)
             learner.fit(structure.name, model, learner.sampler(sources), held_out)
-            structures[structure.name] = learner.export(structure, model, config.model.spec(), scratch, held_out)
+            structures[structure.name] = learner.export(structure, model, learner.spec, scratch, held_out, origin)
             for name, pictures in arrays.items():
                 memory = remember(memory, name, structure.name, model, pictures, patients, config)
         if not structures:
@@ -76,8 +91,28 @@ def run(
             key=key,
         )
         (scratch / bundle.BUNDLE).write_text(made.model_dump_json(indent=1))
-        reference.write(scratch, datasets, config.drift, seed=config.seed, reporter=reporter)
+        if learner.objective.inputs:
+            reporter.note("a network that answers clicks: it has no drift reference and is not for the cascade")
+        else:
+            reference.write(scratch, datasets, config.drift, seed=config.seed, reporter=reporter)
     return manifest.read(out)
+
+
+def _thickened(sources: list[Source], config: RunConfig) -> list[Source]:
+    """The sources, and beside them what `config.train.synthetic` asks for."""
+    wanted, encoder = config.train.synthetic, config.train.encoder
+    if not wanted.share:
+        return sources
+    network = synthesis.translator(Path(encoder.pretrained))
+    masks = np.concatenate([source.arrays.mask for source in sources])
+    made = synthesis.pairs(network, masks, wanted.pictures, shapes=config.train.augment, seed=config.seed)
+    rest = [replace(source, share=source.share * (1 - wanted.share)) for source in sources]
+    return [*rest, Source("synthetic", made, wanted.share)]
+
+
+def _starting_from(pretrained: Path, config: RunConfig) -> RunConfig:
+    encoder = config.train.encoder.model_copy(update={"pretrained": str(pretrained)})
+    return config.model_copy(update={"train": config.train.model_copy(update={"encoder": encoder})})
 
 
 def _refuse_unlike(datasets: Sequence[Path], config: RunConfig) -> None:

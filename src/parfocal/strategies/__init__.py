@@ -10,10 +10,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeAlias
 
-from pydantic import ConfigDict, Field, GetJsonSchemaHandler, ValidationError, model_validator
-from pydantic_core import CoreSchema
+from pydantic import Field
 
-from parfocal.core.config import Config
+from parfocal.core.config import Config, MemberConfig
 from parfocal.core.registry import Family
 
 if TYPE_CHECKING:
@@ -90,35 +89,12 @@ class Strategy(Protocol):
         ...
 
 
-class StrategyConfig(Config):
+class StrategyConfig(MemberConfig):
     """Which strategy, and that strategy's own settings beside its name; defaults are filled in."""
 
-    model_config = ConfigDict(extra="allow")
+    family: ClassVar[Family] = FAMILY
 
     name: str = Field(default="replay", description="member of the family `strategies`")
-
-    @model_validator(mode="before")
-    @classmethod
-    def _complete(cls, values: Any) -> Any:
-        if not isinstance(values, Mapping):
-            return values
-        name = values.get("name", cls.model_fields["name"].default)
-        own = {key: value for key, value in values.items() if key != "name"}
-        try:
-            settings: Config = FAMILY.load(str(name)).Settings.model_validate(own)
-        except ValidationError as error:
-            lines = [f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()]
-            raise ValueError(f"strategy {name}: " + "; ".join(lines)) from None
-        return {"name": name, **settings.model_dump()}
-
-    @classmethod
-    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
-        """Shows the settings of every strategy; each says in its description whose it is."""
-        document = handler.resolve_ref_schema(handler(schema))
-        for name in FAMILY:
-            for key, field in FAMILY.load(name).Settings.model_json_schema().get("properties", {}).items():
-                document["properties"][key] = field | {"description": f"{name}: {field.get('description', '')}"}
-        return document
 
 
 def build(config: StrategyConfig) -> Strategy:
@@ -127,6 +103,5 @@ def build(config: StrategyConfig) -> Strategy:
     Raises:
         UsageError: unknown name.
     """
-    member = FAMILY.load(config.name)
-    strategy: Strategy = member(member.Settings.model_validate(config.model_extra or {}))
+    strategy: Strategy = FAMILY.load(config.name)(config.settings)
     return strategy

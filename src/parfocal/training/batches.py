@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,11 +12,11 @@ from numpy.typing import NDArray
 
 from parfocal.memory.sampler import Sampler
 
-Batches = Generator[tuple[torch.Tensor, torch.Tensor], None, None]
-"""Pairs of network input and mask; close it to end its thread."""
+Batches = Generator[tuple[torch.Tensor, torch.Tensor, torch.Tensor], None, None]
+"""Network input, mask and points; close it to end its thread."""
 
 
-def to_device(array: NDArray[np.uint8], device: torch.device) -> torch.Tensor:
+def to_device(array: NDArray[Any], device: torch.device) -> torch.Tensor:
     """The same numbers on the device; from pinned memory and without waiting where that is a GPU."""
     tensor = torch.from_numpy(array)
     if device.type != "cuda":
@@ -31,13 +32,16 @@ def to_input(images: NDArray[np.uint8], device: torch.device) -> torch.Tensor:
 def upcoming(
     sampler: Sampler, first: int, last: int, device: torch.device, *, rank: int = 0, world: int = 1
 ) -> Batches:
-    """Input and mask (uint8 [N, S, S]) of steps `first` to `last` - 1; a thread makes one while another is used."""
+    """Input, mask (uint8 [N, S, S]) and points (float32 [N, 2]) of steps `first` to `last` - 1.
+
+    A thread makes one while another is used.
+    """
     if first >= last:
         return
     with ThreadPoolExecutor(max_workers=1, thread_name_prefix="batches") as thread:
         following = thread.submit(sampler.batch, first, rank, world)
         for step in range(first, last):
-            images, masks = following.result()
+            images, masks, points = following.result()
             if step + 1 < last:
                 following = thread.submit(sampler.batch, step + 1, rank, world)
-            yield to_input(images, device), to_device(masks, device)
+            yield to_input(images, device), to_device(masks, device), to_device(points, device)

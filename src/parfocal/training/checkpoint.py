@@ -1,7 +1,7 @@
 """Checkpoints that a kill, a damaged file or a full disk cannot turn into a wrong model. No pickle.
 
 folder/
-  step-00000120.safetensors   tensors: model/..., optimizer/..., best/...
+  step-00000120.safetensors   tensors: <network>/..., <network>/optimizer/..., best/...
   step-00000120.json          written after it: its SHA-256, and everything that is no tensor
 """
 
@@ -97,6 +97,8 @@ def restore_optimizer(model: nn.Module, optimizer: Optimizer, tensors: Mapping[s
     """Undo `optimizer_tensors`. State takes its parameter's layout: the fused kernels walk both as flat memory."""
     for name, parameter in model.named_parameters():
         state = under(f"optimizer/{name}/", tensors)
+        if not state:
+            continue  # frozen, so never stepped
         optimizer.state[parameter] = {
             key: torch.empty_like(parameter, dtype=value.dtype).copy_(value)
             if value.shape == parameter.shape and key != "step"

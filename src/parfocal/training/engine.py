@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 import torch
@@ -18,6 +17,7 @@ from torch import nn
 from parfocal.core.errors import UsageError
 from parfocal.core.protocols import Reporter, Run
 from parfocal.memory.sampler import Sampler
+from parfocal.objectives import MAIN, Batch, Objective
 from parfocal.preprocessing.shards import Arrays
 from parfocal.training import checkpoint as checkpoints
 from parfocal.training import hardware
@@ -25,17 +25,12 @@ from parfocal.training.batches import Batches, upcoming
 from parfocal.training.config import TrainConfig, learning_rate
 from parfocal.training.hardware import first_alone
 from parfocal.training.normalization import Weights, weights_of
+from parfocal.training.players import Players
 from parfocal.training.state import FitResult, State, differing, fingerprint
-from parfocal.training.validation import dice_by_instrument
+from parfocal.training.validation import score_by_instrument
 
 _WARM_STEPS, _TIMED_STEPS = 2, 4
 """Steps that measure the pace for a wall-time budget, after some that warm up."""
-
-
-class Objective(Protocol):
-    """What a step optimises; see `parfocal.objectives.segment.Segment`."""
-
-    def __call__(self, logits: torch.Tensor, target: torch.Tensor) -> tuple[torch.Tensor, dict[str, torch.Tensor]]: ...
 
 
 def fit(
@@ -62,9 +57,10 @@ def fit(
     afterwards; `parfocal.training.checkpoint.clear` empties it.
 
     Args:
-        model: takes float32 [N, 3, S, S] in [0, 1] and gives logits; its weights are where training starts.
+        model: the objective's main network; its weights are where training starts. Parameters that need no gradient
+            stay as they are.
         sampler: gives the batches.
-        objective: gives the loss.
+        objective: gives the loss of each player, and says which networks it needs beside `model`.
         validation: pictures by instrument; may be empty.
         config: settings; ``seconds`` is turned into steps at the start and kept in the checkpoint.
         checkpoint: folder for checkpoints, or None.
@@ -105,14 +101,11 @@ class _Training:
         self.fingerprint = fingerprint(
             model, sampler, validation, config, precision=self.precision, world=fabric.world_size
         )
-        self.model = model.to(memory_format=torch.channels_last).to(fabric.device).train()  # type: ignore[call-overload]
-        self.optimizer = torch.optim.Adam(
-            model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay, fused=True
-        )
-        self.forward, self.stepper = fabric.setup(self.model, self.optimizer)
+        self.players = Players(fabric, model, objective, config)
+        self.model = self.players.networks[MAIN]
         self.best: Weights = {}
         self.state = State(steps=config.steps)
-        self.loss_sum = torch.zeros((), dtype=torch.float64, device=fabric.device)
+        self.sums: dict[str, torch.Tensor] = {}
 
     def result(self) -> FitResult:
         """Resume or begin, train to the end, and give every process the first one's result."""
@@ -131,6 +124,7 @@ class _Training:
                 self.state.done,
                 self.state.seconds,
                 self.state.best(),
+                {name: weights_of(one) for name, one in self.players.networks.items() if name != MAIN},
             ),
         )
 
@@ -156,19 +150,18 @@ class _Training:
         rank, world = self.fabric.global_rank, self.fabric.world_size
         return upcoming(self.sampler, first, last, self.fabric.device, rank=rank, world=world)
 
-    def _step(self, step: int, images: torch.Tensor, masks: torch.Tensor) -> None:
+    def _step(self, step: int, images: torch.Tensor, masks: torch.Tensor, points: torch.Tensor) -> None:
         # Dropout, and whatever else a network draws, comes from PyTorch's generator: seeded by step, it has no past.
         seed = np.random.SeedSequence([self.config.seed, step, self.fabric.global_rank])
         torch.manual_seed(int(seed.generate_state(1, np.uint64)[0]) >> 1)
-        for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate(self.config, step, self.state.steps)
-        loss, _ = self.objective(self.forward(images), masks)
-        self.stepper.zero_grad()
-        self.fabric.backward(loss)
-        if self.config.clip is not None:
-            self.fabric.clip_gradients(self.forward, self.stepper, max_norm=self.config.clip)
-        self.stepper.step()
-        self.loss_sum += loss.detach()  # stays on the device: reading it would make a GPU wait for every step
+        batch = Batch(images, masks, points, np.random.default_rng(seed.spawn(1)[0]))
+        loss, parts = self.players.step(batch, self._rate(step))
+        for name, value in ({"loss": loss} | {f"loss/{name}": part for name, part in parts.items()}).items():
+            # Stays on the device: reading it would make a GPU wait for every step.
+            self.sums[name] = self.sums.get(name, 0.0) + value.to(torch.float64)
+
+    def _rate(self, step: int) -> float:
+        return learning_rate(self.config, step, self.state.steps, self.state.scores())
 
     def _validates(self) -> bool:
         return self.state.done % self.config.validate_every == 0 or self.state.done == self.state.steps
@@ -176,27 +169,34 @@ class _Training:
     def _validate(self) -> None:
         """Measure, and keep the weights if they are the best so far. The first process alone."""
         state = self.state
-        entry = {
-            "loss": float(self.loss_sum) / state.loss_count,
-            "learning_rate": learning_rate(self.config, state.done - 1, state.steps),
-        }
+        entry = {name: float(value) / state.loss_count for name, value in self.sums.items()}
+        entry["learning_rate"] = self._rate(state.done - 1)
         if not math.isfinite(entry["loss"]):
             raise UsageError(
                 f"training diverged: the loss before step {state.done} is {entry['loss']}",
                 where=self.stage,
                 next="lower train.learning_rate, or set train.clip=1",
             )
-        self.loss_sum.zero_()
+        self.sums.clear()
         state.loss_count = 0
-        dice = dice_by_instrument(self.model, self.validation, precision=self.precision)
-        entry |= {f"dice/{name}": value for name, value in dice.items()}
-        if dice:
-            entry["score"] = float(np.mean(list(dice.values())))
+        scores = self._scores()
+        entry |= {f"{self.objective.score_name}/{name}": value for name, value in scores.items()}
+        if scores:
+            entry["score"] = float(np.mean(list(scores.values())))
             if not entry["score"] <= state.best():  # so stated, it holds for the first, where the best is nan
                 self.best = weights_of(self.model)
         state.history.append({"step": state.done} | entry)
         self.reporter.epoch(self.stage, state.done, entry)
         self.run.metrics({f"{self.stage}/{name}": value for name, value in entry.items()}, step=state.done)
+
+    def _scores(self) -> dict[str, float]:
+        return score_by_instrument(
+            self.objective,
+            self.players.networks,
+            self.validation,
+            precision=self.precision,
+            seed=self.config.seed,
+        )
 
     def _stopped(self) -> bool:
         patience = self.config.patience
@@ -209,12 +209,12 @@ class _Training:
         seconds = self.config.seconds
         if seconds is None:
             return
-        weights = {name: value.clone() for name, value in self.model.state_dict().items()}
+        before = {name: value.clone() for name, value in self.players.tensors().items()}
         mine = self._pace()
         pace = first_alone(self.fabric, lambda: mine)
-        self.model.load_state_dict(weights)
-        self.optimizer.state.clear()
-        self.loss_sum.zero_()
+        self.players.forget()
+        self.players.restore(before)
+        self.sums.clear()
         self.state.steps = max(1, int(seconds / pace))
         if self.fabric.is_global_zero:
             self.reporter.note(f"{self.stage}: {seconds:g} s are {self.state.steps} steps of {pace:.3f} s here")
@@ -224,19 +224,18 @@ class _Training:
         marks = []
         for step, batch in enumerate(self._batches(0, _WARM_STEPS + _TIMED_STEPS)):
             self._step(step, *batch)
-            float(self.loss_sum)
+            float(self.sums["loss"])
             marks.append(time.monotonic())
         step_seconds = (marks[-1] - marks[_WARM_STEPS - 1]) / _TIMED_STEPS
         started = time.monotonic()
-        first_alone(self.fabric, lambda: dice_by_instrument(self.model, self.validation, precision=self.precision))
+        first_alone(self.fabric, self._scores)
         return step_seconds + (time.monotonic() - started) / self.config.validate_every
 
     def _save(self) -> None:
         if self.folder is None or not self.fabric.is_global_zero:
             return
-        self.state.loss_sum = float(self.loss_sum)
-        tensors = {f"model/{name}": value for name, value in self.model.state_dict().items()}
-        tensors |= checkpoints.optimizer_tensors(self.model, self.optimizer)
+        self.state.sums = {name: float(value) for name, value in self.sums.items()}
+        tensors = self.players.tensors()
         tensors |= {f"best/{name}": value for name, value in self.best.items()}
         meta = {"state": asdict(self.state), "fingerprint": self.fingerprint}
         checkpoints.save(self.folder, self.state.done, tensors, meta)
@@ -246,11 +245,13 @@ class _Training:
         found = first_alone(self.fabric, self._read)
         if found is None:
             return False
-        self.model.load_state_dict(checkpoints.under("model/", found.tensors))
-        checkpoints.restore_optimizer(self.model, self.optimizer, found.tensors)
+        self.players.restore(found.tensors)
         self.best = checkpoints.under("best/", found.tensors)
         self.state = State(**found.meta["state"])
-        self.loss_sum.fill_(self.state.loss_sum)
+        self.sums = {
+            name: torch.tensor(value, dtype=torch.float64, device=self.fabric.device)
+            for name, value in self.state.sums.items()
+        }
         return True
 
     def _read(self) -> checkpoints.Checkpoint | None:

@@ -25,11 +25,12 @@ class FitResult:
 
     Attributes:
         weights: state dict on the CPU, of the validation with the best score; the last one if nothing was validated.
-        history: one entry a validation: ``step``, ``loss`` (mean since the one before), ``learning_rate``,
-            ``dice/<instrument>`` and ``score`` (their mean).
+        history: one entry a validation: ``step``, ``loss`` and ``loss/<part>`` (means since the one before),
+            ``learning_rate``, ``<score name>/<instrument>`` and ``score`` (their mean).
         steps_done: optimiser steps, those before a resume included.
         seconds: wall time of them, validations included.
-        best_score: mean over instruments of the mean validation Dice; nan if nothing was validated.
+        best_score: mean over instruments of the mean validation score; nan if nothing was validated.
+        others: state dicts of the networks beside the main one, as they were at the end.
     """
 
     weights: Weights
@@ -37,6 +38,7 @@ class FitResult:
     steps_done: int
     seconds: float
     best_score: float
+    others: Mapping[str, Weights] = field(default_factory=dict)
 
 
 @dataclass
@@ -47,7 +49,7 @@ class State:
         steps: how many there will be.
         done: how many there were.
         seconds: wall time of those, over all resumes.
-        loss_sum: of the steps since the last validation.
+        sums: of the loss and its parts over the steps since the last validation.
         loss_count: how many those are.
         history: see `FitResult`.
     """
@@ -55,20 +57,21 @@ class State:
     steps: int
     done: int = 0
     seconds: float = 0.0
-    loss_sum: float = 0.0
+    sums: dict[str, float] = field(default_factory=dict)
     loss_count: int = 0
     history: list[dict[str, float]] = field(default_factory=list)
 
     def best(self) -> float:
         """The best score so far, or nan."""
-        return max(self._scores(), default=math.nan)
+        return max(self.scores(), default=math.nan)
 
     def validations_since_best(self) -> int:
         """How many validations in a row did not beat the best score."""
-        scores = self._scores()
+        scores = self.scores()
         return len(scores) - 1 - scores.index(max(scores)) if scores else 0
 
-    def _scores(self) -> list[float]:
+    def scores(self) -> list[float]:
+        """Of all validations, in order."""
         return [entry["score"] for entry in self.history if "score" in entry]
 
 

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from parfocal.objectives import MAIN, Batch, Objective
 from parfocal.preprocessing.shards import Arrays
 from parfocal.training import hardware
-from parfocal.training.batches import to_input
+from parfocal.training.batches import to_device, to_input
 
 
 def predict_masks(
@@ -59,6 +60,42 @@ def dice_by_instrument(
         if len(arrays):
             masks = predict_masks(model, arrays.image, batch_size=batch_size, precision=precision)
             scores[name] = float(dice_by_case(masks, arrays.mask).mean())
+    return scores
+
+
+def score_by_instrument(
+    objective: Objective,
+    networks: Mapping[str, nn.Module],
+    validation: Mapping[str, Arrays],
+    *,
+    batch_size: int = 32,
+    precision: str = "auto",
+    seed: int = 0,
+) -> dict[str, float]:
+    """Mean of the objective's score over the cases of each instrument; instruments without a score are left out."""
+    device = next(networks[MAIN].parameters()).device
+    mixed = hardware.precision(precision, device) == "bf16-mixed"
+    scores = {}
+    with ExitStack() as stack:
+        for network in networks.values():
+            stack.enter_context(_evaluating(network))
+        stack.enter_context(torch.inference_mode())
+        for name, arrays in validation.items():
+            found = [np.empty(0)]
+            for start in range(0, len(arrays), batch_size):
+                rows = slice(start, start + batch_size)
+                batch = Batch(
+                    to_input(arrays.image[rows], device),
+                    to_device(arrays.mask[rows], device),
+                    to_device(arrays.points[rows], device),
+                    np.random.default_rng([seed, start]),
+                )
+                with torch.autocast(device.type, torch.bfloat16, enabled=mixed):
+                    found.append(objective.score(networks, batch))
+            known = np.concatenate(found)
+            known = known[~np.isnan(known)]
+            if len(known):
+                scores[name] = float(known.mean())
     return scores
 
 

@@ -3,7 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from parfocal.augmentation.geometric import AugmentConfig, Change, apply, draw
+from parfocal.augmentation.geometric import AugmentConfig, Change, apply, draw, move
 
 RNG = np.random.default_rng(0)
 IMAGE = RNG.integers(0, 256, (32, 32, 3), dtype=np.uint8)
@@ -83,3 +83,35 @@ def test_switching_one_change_off_leaves_the_others_as_they_were() -> None:
     full = draw(AugmentConfig(), np.random.default_rng(3), 5)
     still = draw(AugmentConfig(rotation=0.0, flip_vertical=False), np.random.default_rng(3), 5)
     assert still == tuple(replace(change, rotation=0.0, upend=False) for change in full)
+
+
+def test_classes_take_the_nearest_and_a_mask_that_nobody_drew_stays_unknown() -> None:
+    classes = np.zeros((32, 32), np.uint8)
+    classes[8:24, 8:24] = 2
+    _, turned = apply(IMAGE, classes, Change(rotation=30.0))
+    assert set(np.unique(turned)) == {0, 2}
+    _, unknown = apply(IMAGE, np.full((32, 32), 255, np.uint8), Change(shift=(0.5, 0.5), zoom=0.7))
+    assert (unknown == 255).all()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        Change(rotation=90.0),
+        Change(shift=(0.25, -0.125)),
+        Change(mirror=True),
+        Change(rotation=33.0, zoom=1.2, upend=True),
+    ],
+)
+def test_a_point_moves_with_the_picture(change: Change) -> None:
+    image = np.zeros((64, 64, 3), np.uint8)
+    image[28:31, 37:40] = 255
+    moved, _ = apply(image, np.zeros((64, 64), np.uint8), change)
+    rows, columns = np.nonzero(moved[..., 0] > 100)
+    expected = ((columns.mean() + 0.5) / 64, (rows.mean() + 0.5) / 64)
+    point = move(np.array([38.5 / 64, 29.5 / 64], np.float32), change, 64, 64)
+    assert point == pytest.approx(expected, abs=0.01)
+
+
+def test_a_point_that_nobody_knows_stays_unknown() -> None:
+    assert np.isnan(move(np.full(2, np.nan, np.float32), Change(rotation=10.0), 64, 64)).all()

@@ -6,7 +6,7 @@ import torch
 
 from parfocal import models
 from parfocal.inference.agreement import agreement, export_agreeing
-from parfocal.inference.runtimes import Runtime
+from parfocal.inference.runtimes import Runtime, network_input
 from parfocal.inference.runtimes.openvino import OpenVINORuntime
 from parfocal.models import ModelConfig
 
@@ -21,8 +21,8 @@ def brighter_than(level: float):
 
 def test_equal_masks_agree_fully_and_disjoint_ones_not_at_all() -> None:
     images = frames(3)
-    assert agreement(brighter_than(0.5), brighter_than(0.5), images) == 1.0
-    assert agreement(brighter_than(0.5), lambda batch: 1 - brighter_than(0.5)(batch), images) == 0.0
+    assert agreement(brighter_than(0.5), brighter_than(0.5), network_input(images)) == 1.0
+    assert agreement(brighter_than(0.5), lambda batch: 1 - brighter_than(0.5)(batch), network_input(images)) == 0.0
 
 
 def test_it_is_the_mean_of_dice_by_picture_in_either_order() -> None:
@@ -33,18 +33,18 @@ def test_it_is_the_mean_of_dice_by_picture_in_either_order() -> None:
         return np.ones_like(batch[:, :1])
 
     expected = (2 / 5 + 0) / 2
-    assert agreement(brighter_than(0.5), whole, images) == pytest.approx(expected)
-    assert agreement(whole, brighter_than(0.5), images) == pytest.approx(expected)
+    assert agreement(brighter_than(0.5), whole, network_input(images)) == pytest.approx(expected)
+    assert agreement(whole, brighter_than(0.5), network_input(images)) == pytest.approx(expected)
 
 
 def test_two_empty_masks_agree() -> None:
-    assert agreement(brighter_than(1), brighter_than(2), frames(1)) == 1.0
+    assert agreement(brighter_than(1), brighter_than(2), network_input(frames(1))) == 1.0
 
 
 def test_pixels_at_the_threshold_belong_to_the_structure() -> None:
     images = frames(1)
     half, one = (lambda batch, v=v: np.full_like(batch[:, :1], v) for v in (0.5, 1.0))
-    assert agreement(half, one, images) == 1.0
+    assert agreement(half, one, network_input(images)) == 1.0
 
 
 @pytest.fixture
@@ -67,7 +67,7 @@ def test_an_export_that_redraws_the_masks_is_made_again_in_full_precision(
         return 0.9 if exported.precision == "f16" else agreement(weights, exported, images)
 
     monkeypatch.setattr("parfocal.inference.agreement.agreement", measured)
-    exported, tried = export_agreeing(network, tmp_path, 32, frames(4), least=0.999)
+    exported, tried = export_agreeing(network, tmp_path, 32, network_input(frames(4)), least=0.999)
     assert tried["f16"] == 0.9
     assert tried["f32"] >= 0.999
     assert exported["openvino"].agreement == tried["f32"]
@@ -76,14 +76,14 @@ def test_an_export_that_redraws_the_masks_is_made_again_in_full_precision(
 
 
 def test_the_fast_precision_is_kept_when_it_agrees(network: torch.nn.Module, tmp_path: Path) -> None:
-    exported, tried = export_agreeing(network, tmp_path, 32, frames(4), least=0.5)
+    exported, tried = export_agreeing(network, tmp_path, 32, network_input(frames(4)), least=0.5)
     assert list(tried) == ["f16"]
     assert exported["openvino"].agreement == tried["f16"]
     assert OpenVINORuntime(tmp_path).precision == "f16"
 
 
 def test_an_export_that_never_agrees_leaves_the_weights_alone(network: torch.nn.Module, tmp_path: Path) -> None:
-    exported, tried = export_agreeing(network, tmp_path, 32, frames(4), least=1.01)
+    exported, tried = export_agreeing(network, tmp_path, 32, network_input(frames(4)), least=1.01)
     assert exported == {}
     assert list(tried) == ["f16", "f32"]
     assert {file.name for file in tmp_path.iterdir()} == {models.WEIGHTS, models.MODEL}
@@ -91,5 +91,5 @@ def test_an_export_that_never_agrees_leaves_the_weights_alone(network: torch.nn.
 
 def test_the_network_is_left_in_training_mode(network: torch.nn.Module, tmp_path: Path) -> None:
     network.train()
-    export_agreeing(network, tmp_path, 32, frames(1), least=0.5)
+    export_agreeing(network, tmp_path, 32, network_input(frames(1)), least=0.5)
     assert all(module.training for module in network.modules())

@@ -189,6 +189,49 @@ def test_a_recipe_of_another_kind_is_refused() -> None:
         Predictor.from_networks(other, NETWORKS)
 
 
+def ct_spec(structure: str = "bone", task: str = "bone", **recipe: object) -> Bundle:
+    return spec(**{structure: StructureModel(folder=structure)}).model_copy(
+        update={"task": task, "recipe": {"name": "ct", "windows": [[0, 1000]], **recipe}}
+    )
+
+
+def ct_slice(*parts: np.ndarray) -> np.ndarray:
+    """Bone of 1000 HU in water, stored + 1024."""
+    return np.where(np.logical_or.reduce(parts), 2024, 1024).astype(np.uint16)
+
+
+@pytest.mark.parametrize("recipe", [{"size": 128}, {"size": 64, "tiles_a_slice": 4}])
+def test_sixteen_bit_slices_are_answered_whole_or_in_tiles_that_overlap(recipe: dict) -> None:
+    bones = circle(150, 200, 60, 50, 20), circle(150, 200, 90, 150, 15)
+    found = Predictor.from_networks(ct_spec(**recipe), {"bone": brighter_than(0.5)}).predict(ct_slice(*bones))
+    assert dice(found.masks["bone"], bones[0] | bones[1]) > (0.999 if "tiles_a_slice" in recipe else 0.95)
+    shape = (150, 200) if "tiles_a_slice" in recipe else (128, 128)
+    assert found.probabilities["bone"].shape == shape
+
+
+def test_where_tiles_overlap_their_mean_counts() -> None:
+    answers = iter(np.linspace(0, 1, 4))
+    networks = {"bone": lambda batch: np.full((1, 1, 64, 64), next(answers), np.float32)}
+    found = Predictor.from_networks(ct_spec(size=64, tiles_a_slice=1), networks).predict(np.zeros((64, 200), "u2"))
+    columns = found.probabilities["bone"][0]  # tiles start at 0, 45, 91, 136
+    assert np.allclose(columns[[0, 50, 80, 95, 199]], [0, 1 / 6, 1 / 3, 1 / 2, 1], atol=1e-6)
+
+
+@pytest.mark.parametrize(("structure", "task", "pieces"), [("bone", "bone", 3), ("lung", "lung", 2), ("disc", "x", 1)])
+def test_anatomy_says_how_many_pieces_are_kept(structure: str, task: str, pieces: int) -> None:
+    parts = [circle(128, 128, 30, 30, 20), circle(128, 128, 90, 90, 15), circle(128, 128, 30, 100, 8)]
+    made = ct_spec(structure, task, size=128)
+    found = Predictor.from_networks(made, {structure: brighter_than(0.5)}).predict(ct_slice(*parts))
+    assert [bool(found.masks[structure][part].all()) for part in parts] == [i < pieces for i in range(3)]
+
+
+def test_a_picture_of_another_kind_than_the_recipes_is_refused() -> None:
+    with pytest.raises(DataContractError, match="no Hounsfield units"):
+        Predictor.from_networks(ct_spec(), {"bone": brighter_than(0.5)}).predict(photograph())
+    with pytest.raises(DataContractError, match="uint16 grey"):
+        Predictor.from_networks(spec(), NETWORKS).predict(np.zeros((40, 40), np.uint16))
+
+
 def test_an_exported_bundle_answers_without_pytorch(sealed: Path, tmp_path: Path) -> None:
     only_disc = tmp_path / "bundle"
     with manifest.new_folder(only_disc, "bundle") as scratch:

@@ -26,14 +26,14 @@ def test_a_batch_depends_on_seed_and_step_alone() -> None:
     one, two = (Sampler(sources, 6, seed=1, augment=AugmentConfig()) for _ in range(2))
     forwards = [one.batch(step) for step in range(6)]
     backwards = [two.batch(step) for step in reversed(range(6))]
-    for (image, mask), (other_image, other_mask) in zip(forwards, reversed(backwards), strict=True):
+    for (image, mask, _), (other_image, other_mask, _) in zip(forwards, reversed(backwards), strict=True):
         assert np.array_equal(image, other_image)
         assert np.array_equal(mask, other_mask)
     assert not np.array_equal(forwards[0][0], Sampler(sources, 6, seed=2, augment=AugmentConfig()).batch(0)[0])
 
 
 def test_shapes_and_types() -> None:
-    image, mask = Sampler([Source("a", numbered(7), 1.0)], 6, seed=1, augment=AugmentConfig()).batch(0)
+    image, mask, _ = Sampler([Source("a", numbered(7), 1.0)], 6, seed=1, augment=AugmentConfig()).batch(0)
     assert (image.shape, image.dtype) == ((6, 8, 8, 3), np.uint8)
     assert (mask.shape, mask.dtype) == ((6, 8, 8), np.uint8)
 
@@ -50,7 +50,7 @@ def test_no_picture_comes_again_before_all_of_its_source_were_used() -> None:
 
 
 def test_pictures_keep_their_masks() -> None:
-    image, mask = Sampler([Source("a", numbered(9), 1.0)], 9, seed=4).batch(0)
+    image, mask, _ = Sampler([Source("a", numbered(9), 1.0)], 9, seed=4).batch(0)
     assert np.array_equal(image[:, 0, 0, 0] % 2, mask[:, 0, 0])
 
 

@@ -2,7 +2,8 @@ import pytest
 import torch
 
 from parfocal.core.errors import UsageError
-from parfocal.models.unet import RecursiveUNet, level_widths
+from parfocal.models.levels import level_widths
+from parfocal.models.unet import RecursiveUNet
 
 
 @pytest.mark.parametrize(

@@ -100,6 +100,26 @@ def test_cameras_differ_in_colour_noise_and_framing() -> None:
     assert size["D"] > 2 * size["A"]
 
 
+def test_the_camera_for_infants_shows_a_small_pale_disc_that_is_seldom_in_the_middle() -> None:
+    part, contrast, away = {}, {}, []
+    for instrument in "AR":
+        shots = [phantoms.case(instrument, patient, seed=0) for patient in PATIENTS]
+        part[instrument] = np.mean([shot.masks["disc"].mean() for shot in shots])
+        contrast[instrument] = np.mean([_contrast(shot.image[..., 1], shot.masks["disc"]) for shot in shots])
+    for shot in shots:
+        height, width = shot.masks["disc"].shape
+        away.append(np.hypot(shot.view.disc_at[0] / width - 0.5, shot.view.disc_at[1] / height - 0.5))
+    assert part["R"] < 0.5 * part["A"]
+    assert contrast["R"] < 0.8 * contrast["A"]
+    assert np.median(away) > 0.15
+
+
+def _contrast(plane: np.ndarray, disc: np.ndarray) -> float:
+    """Step of brightness over the disc's rim, as a part of what is round it."""
+    ring = (cv2.dilate(disc, np.ones((15, 15), np.uint8)) - disc) > 0
+    return float(plane[disc > 0].mean() / plane[ring].mean() - 1)
+
+
 def test_something_else_in_the_photograph_is_as_bright_as_the_disc() -> None:
     """Reflections and lesions: the brightest spot outside the disc rivals it in a good part of the photographs."""
     rivals = 0

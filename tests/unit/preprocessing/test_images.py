@@ -1,6 +1,7 @@
 """Bytes to pixels: rotated as tagged, never half an image, never a mask that could mean something else."""
 
 import struct
+import zlib
 
 import cv2
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 from data_kit import circle, picture
 
 from parfocal.core.errors import DataContractError
-from parfocal.preprocessing.images import decode_image, decode_mask, encode_mask, mask_checksum
+from parfocal.preprocessing.images import decode_image, decode_mask, encode_mask, mask_checksum, shown
 
 
 def encoded(suffix: str, pixels: np.ndarray) -> bytes:
@@ -40,9 +41,67 @@ def test_a_file_that_was_cut_short_is_refused(suffix: str, part: float) -> None:
         decode_image(whole[: int(part * len(whole))])
 
 
-def test_sixteen_bit_images_are_refused_because_cameras_of_twelve_bits_would_come_out_black() -> None:
-    with pytest.raises(DataContractError, match="uint16"):
-        decode_image(encoded(".tif", np.full((9, 9), 4000, np.uint16)))
+@pytest.mark.parametrize("suffix", [".png", ".tif"])
+def test_sixteen_bit_grey_keeps_its_numbers(suffix: str) -> None:
+    levels = np.random.default_rng(0).integers(0, 65536, (9, 12)).astype(np.uint16)
+    read = decode_image(encoded(suffix, levels))
+    assert read.dtype == np.uint16
+    assert np.array_equal(read, levels)
+
+
+def test_sixteen_bit_colour_and_floating_point_are_refused() -> None:
+    colour = np.random.default_rng(0).integers(0, 4096, (9, 12, 3)).astype(np.uint16)
+    with pytest.raises(DataContractError, match="uint16 colour"):
+        decode_image(encoded(".png", colour))
+    with pytest.raises(DataContractError):
+        decode_image(encoded(".tif", np.full((9, 9), 0.5, np.float32)))
+
+
+def test_a_file_that_claims_more_pixels_than_any_camera_has_is_refused_before_it_is_decoded(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", 30_000, 30_000, 8, 0, 0, 0, 0))
+    rows = zlib.compress(bytes(30_001 * 100), 9)
+    monkeypatch.setattr(cv2, "imdecode", lambda *_: pytest.fail("it was decoded"))
+    for decode in (decode_image, decode_mask):
+        with pytest.raises(DataContractError, match="30000 x 30000 pixels"):
+            decode(b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", rows) + chunk(b"IEND", b""))
+
+
+def test_a_palette_of_black_and_one_colour_is_a_mask_and_one_of_more_colours_is_not() -> None:
+    inside = circle(9) > 0
+
+    def palette(*colours: tuple[int, int, int], indices: np.ndarray) -> bytes:
+        def chunk(kind: bytes, data: bytes) -> bytes:
+            return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+        height, width = indices.shape
+        rows = b"".join(b"\0" + row.tobytes() for row in indices.astype(np.uint8))
+        parts = [
+            chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 3, 0, 0, 0)),
+            chunk(b"PLTE", b"".join(bytes(colour) for colour in colours)),
+            chunk(b"IDAT", zlib.compress(rows)),
+            chunk(b"IEND", b""),
+        ]
+        return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
+
+    for colour in ((128, 0, 0), (255, 255, 255), (1, 1, 1)):
+        assert np.array_equal(decode_mask(palette((0, 0, 0), colour, indices=inside)), inside)
+    three = inside.astype(int) + (circle(4) > 0)
+    with pytest.raises(DataContractError, match="coloured"):
+        decode_mask(palette((0, 0, 0), (128, 0, 0), (0, 128, 0), indices=three))
+    with pytest.raises(DataContractError, match="coloured"):
+        decode_mask(palette((68, 1, 84), (253, 231, 37), indices=inside))
+
+
+def test_what_a_person_is_shown_of_sixteen_bits_spans_black_to_white() -> None:
+    levels = np.linspace(1000, 1400, 60 * 80).reshape(60, 80).astype(np.uint16)
+    seen = shown(levels)
+    assert (seen.shape, seen.dtype, seen.min(), seen.max()) == ((60, 80, 3), np.uint8, 0, 255)
+    assert np.array_equal(shown(picture(1)), picture(1))
 
 
 def test_grey_becomes_three_equal_channels() -> None:

@@ -173,3 +173,32 @@ def test_one_name_for_a_labelled_and_an_unlabelled_image_is_a_problem(tmp_path: 
     write(tmp_path / "unlabelled" / "x.png", picture(8))
     assert problems(tmp_path) == {"unlabelled/x.png": "images has a 'x' too"}
     assert [c.id for c in scan(tmp_path).cases] == ["A-x"]
+
+
+def test_a_point_is_enough_for_a_case_with_or_without_a_mask(tmp_path: Path) -> None:
+    source(tmp_path, ["x", "bare", "p"], cups=False)
+    for name in ("bare", "p"):
+        (tmp_path / "disc" / f"{name}.png").unlink()
+    write(tmp_path / "unlabelled" / "u.png", picture(8))
+    write(tmp_path / "unlabelled" / "v.png", picture(9))
+    rows = ("name,patient,disc_x,disc_y", "x,P1,40,30.5", "bare,P2,,", "p,P3,1,2", "u,P4,3,4", "v,P5,,")
+    (tmp_path / "cases.csv").write_text("\n".join(rows))
+    found = scan(tmp_path)
+    assert {case.id: dict(case.points) for case in found.cases} == {
+        "A-x": {"disc": (40.0, 30.5)}, "A-p": {"disc": (1.0, 2.0)}, "A-u": {"disc": (3.0, 4.0)}
+    }  # fmt: skip
+    assert [case.id for case in found.unlabelled] == ["A-v"]
+    assert problems(tmp_path) == {"images/bare.png": "no mask of any structure"}
+
+
+def test_points_alone_make_a_source(tmp_path: Path) -> None:
+    write(tmp_path / "images" / "p.png", picture(1))
+    (tmp_path / "cases.csv").write_text("name,patient,disc_x,disc_y\np,P1,5,6\n")
+    assert [(case.id, dict(case.masks)) for case in scan(tmp_path).cases] == [("A-p", {})]
+
+
+@pytest.mark.parametrize("point", ["1,", ",2", "-1,2", "a,b", "nan,1", "inf,1"])
+def test_half_a_point_or_one_outside_the_plane_is_a_wrong_line(tmp_path: Path, point: str) -> None:
+    source(tmp_path, ["x"]).joinpath("cases.csv").write_text(f"name,patient,disc_x,disc_y\nx,P1,{point}\n")
+    assert any("the point of disc" in p.reason and "line 2" in p.reason for p in scan(tmp_path).problems)
+    assert not scan(tmp_path).cases

@@ -35,7 +35,7 @@ def test_a_wrong_setting_is_named(override: str, complaint: str) -> None:
 
 
 def test_a_setting_of_another_strategy_is_refused() -> None:
-    with pytest.raises(UsageError, match="strategy finetune: new_share"):
+    with pytest.raises(UsageError, match="finetune: new_share"):
         StrategyConfig.parse({"name": "finetune", "new_share": 0.5})
 
 

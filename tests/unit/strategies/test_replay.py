@@ -17,7 +17,7 @@ def arrays(count: int, grey: int) -> Arrays:
 def test_half_of_a_batch_is_new_and_instruments_share_the_other_half_evenly() -> None:
     past = {"A": arrays(20, 1), "C": arrays(2, 3)}
     sources = Replay(ReplaySettings()).mixture("B", arrays(40, 2), past)
-    images, _ = Sampler(sources, 16, 0).batch(3)
+    images = Sampler(sources, 16, 0).batch(3).image
     assert np.bincount(images[:, 0, 0, 0]).tolist() == [0, 4, 8, 4]
 
 

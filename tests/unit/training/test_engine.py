@@ -9,7 +9,8 @@ from training_kit import Log, discs
 from parfocal import models
 from parfocal.core.errors import UsageError
 from parfocal.memory.sampler import Sampler, Source
-from parfocal.objectives.segment import Segment
+from parfocal.objectives import MAIN, Player
+from parfocal.objectives.segment import Segment, SegmentSettings
 from parfocal.preprocessing.shards import Arrays
 from parfocal.training.config import TrainConfig
 from parfocal.training.engine import fit
@@ -41,7 +42,7 @@ def train(
     return fit(
         model or network(),
         sampler,
-        Segment(config.loss),
+        Segment(SegmentSettings(), config.loss),
         validation,
         config,
         checkpoint=folder,
@@ -82,7 +83,11 @@ def test_each_validation_is_told_by_instrument_and_the_last_step_is_one() -> Non
     result = train(settings(steps=5), log=log)
     assert [entry["step"] for entry in result.history] == [2, 4, 5]
     assert set(log.logged) == {2, 4, 5}
-    assert set(log.logged[5]) == {f"disc/{name}" for name in ("loss", "learning_rate", "dice/a", "dice/b", "score")}
+    names = ("loss", "loss/bce", "loss/soft_dice", "learning_rate", "dice/a", "dice/b", "score")
+    assert set(log.logged[5]) == {f"disc/{name}" for name in names}
+    assert log.logged[5]["disc/loss"] == pytest.approx(
+        sum(log.logged[5][f"disc/loss/{n}"] for n in ("bce", "soft_dice"))
+    )
     last = result.history[-1]
     assert last["score"] == pytest.approx((last["dice/a"] + last["dice/b"]) / 2)
     assert result.steps_done == 5
@@ -163,3 +168,88 @@ def test_a_training_that_diverges_says_what_to_do() -> None:
 def test_gradients_are_clipped_when_asked() -> None:
     free, clipped = train(settings()), train(settings(clip=1e-3))
     assert not same(free, clipped)
+
+
+class Duel:
+    """Two players, so small that the numbers can be followed: the critic's mean output is what the other lowers."""
+
+    Settings = SegmentSettings
+    score_name, inputs, outputs = "dice", 0, "mask"
+
+    def __init__(self) -> None:
+        self.turns: list[tuple[str, bool, bool]] = []
+
+    def networks(self) -> dict[str, models.ModelSpec]:
+        return {
+            "critic": models.ModelSpec(
+                name="unet", parameters={"depth": 1, "width": 4, "increment": 1.0, "in_channels": 1}
+            )
+        }
+
+    def players(self) -> dict[str, Player]:
+        return {"critic": Player(("critic",), 2.0), MAIN: Player((MAIN,))}
+
+    def loss(self, player: str, networks: Any, batch: Any) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        trains = [any(p.requires_grad for p in networks[name].parameters()) for name in ("critic", MAIN)]
+        self.turns.append((player, *trains))
+        judged = networks["critic"](networks[MAIN](batch.images).sigmoid()).float().mean()
+        noise = float(batch.rng.random())
+        loss = -judged if player == "critic" else judged + noise
+        return loss, {f"{player} judged": judged.detach()}
+
+    def score(self, networks: Any, batch: Any) -> Any:
+        return Segment(SegmentSettings()).score(networks, batch)
+
+
+def test_each_player_learns_in_its_turn_alone_at_its_own_rate(tmp_path: Path) -> None:
+    duel, model = Duel(), network()
+    config = settings(steps=2, schedule="constant")
+    sampler = Sampler([Source("a", discs(9, 1), 1.0)], config.batch_size, config.seed)
+    result = fit(model, sampler, duel, VALIDATION, config, checkpoint=None, reporter=Log(), run=Log())
+    assert duel.turns == [("critic", True, False), (MAIN, False, True)] * 2
+    assert all(parameter.requires_grad for parameter in model.parameters())
+    assert set(result.others) == {"critic"}
+    assert {"loss/critic judged", "loss/model judged"} <= set(result.history[-1])
+
+
+def test_a_training_of_two_players_that_was_stopped_goes_on_to_the_same_weights(tmp_path: Path) -> None:
+    def train_duel(steps: int, folder: Path) -> FitResult:
+        config = settings(steps=6, checkpoint_every=1, schedule="constant")
+        sampler = Sampler([Source("a", discs(9, 1), 1.0)], config.batch_size, config.seed)
+
+        class Stop(Log):
+            def progress(self, stage: str, done: int, total: int) -> None:
+                if done > steps:
+                    raise KeyboardInterrupt
+
+        log = Stop()
+        return fit(network(), sampler, Duel(), VALIDATION, config, checkpoint=folder, reporter=log, run=log)
+
+    whole = train_duel(6, tmp_path / "whole")
+    with pytest.raises(KeyboardInterrupt):
+        train_duel(3, tmp_path / "stopped")
+    resumed = train_duel(6, tmp_path / "stopped")
+    assert same(whole, resumed)
+    assert all(torch.equal(v, resumed.others["critic"][k]) for k, v in whole.others["critic"].items())
+    assert whole.history == resumed.history
+
+
+def test_what_is_frozen_stays_and_all_frozen_is_told() -> None:
+    model = network()
+    before = weights_of(model)
+    for parameter in model.parameters():
+        parameter.requires_grad_(False)
+    with pytest.raises(UsageError, match="frozen"):
+        train(settings(), model=model)
+    head = list(model.parameters())[-1]
+    head.requires_grad_(True)
+    train(settings(validate_every=6), model=model, validation={})
+    changed = [name for name, value in model.named_parameters() if not torch.equal(value, before[name])]
+    assert changed == [name for name, value in model.named_parameters() if value is head]
+
+
+def test_rmsprop_and_a_plateau_halve_the_rate_when_nothing_gets_better() -> None:
+    config = settings(steps=8, optimizer="rmsprop", momentum=0.9, schedule="plateau", plateau=1, learning_rate=1e-12,
+                      clip_value=0.1)  # fmt: skip
+    rates = [entry["learning_rate"] for entry in train(config).history]
+    assert rates == [1e-12, 1e-12, 0.5e-12, 0.25e-12]

@@ -61,15 +61,16 @@ class OpenVINORuntime:
         return np.concatenate(probabilities), np.concatenate(features)
 
 
-def export(model: nn.Module, folder: Path, size: int, precision: Precision = HALF) -> None:
+def export(model: nn.Module, folder: Path, size: int, precision: Precision = HALF, *, channels: int = 3) -> None:
     """Write openvino.xml and openvino.bin into `folder`: any batch size, `size` x `size` pixels, sigmoid included.
 
     A second output, where the network has it, is the spatial mean of every encoder level, which costs nothing extra.
 
     Args:
-        model: takes float32 [N, 3, size, size] and gives logits; left as it is.
+        model: takes float32 [N, channels, size, size] and gives logits; left as it is.
         folder: of the structure, there already.
         size: side of the network's frame, in pixels.
+        channels: of the input.
         precision: to compute in. ``f16``: OpenVINO takes float16 where the processor computes in it, else bfloat16,
             else float32; weights are stored in float16. ``f32``: float32 everywhere, and a file twice as large.
     """
@@ -83,8 +84,8 @@ def export(model: nn.Module, folder: Path, size: int, precision: Precision = HAL
         warnings.filterwarnings("ignore", "Converting a tensor to a Python|`torch.jit.trace")
         graph = openvino.convert_model(
             network,
-            example_input=torch.zeros(1, 3, size, size),
-            input=[openvino.PartialShape([-1, 3, size, size])],
+            example_input=torch.zeros(1, channels, size, size),
+            input=[openvino.PartialShape([-1, channels, size, size])],
         )
     graph.set_rt_info(precision, _PRECISION)
     openvino.save_model(graph, folder / OpenVINORuntime.file, compress_to_fp16=precision == HALF)

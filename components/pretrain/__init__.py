@@ -1,0 +1,1 @@
+"""Pretrain a network on a dataset."""

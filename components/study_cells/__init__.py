@@ -1,0 +1,1 @@
+"""List the cells of a study."""

@@ -1,0 +1,1 @@
+"""Gather the cells of a study into its tables."""

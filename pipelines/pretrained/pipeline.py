@@ -1,0 +1,79 @@
+"""The pipeline `pretrained`."""
+
+from typing import NamedTuple
+
+from kfp import dsl
+from parfocal_components.evaluate.component import evaluate
+from parfocal_components.preprocess.component import preprocess
+from parfocal_components.pretrain.component import pretrain
+from parfocal_components.promote.component import promote
+from parfocal_components.train.component import train
+from parfocal_pipelines.placement import Placements, place
+
+
+class Outputs(NamedTuple):
+    outcome: str
+    dataset: dsl.Dataset
+    start: dsl.Model
+    bundle: dsl.Model
+    memory: dsl.Artifact
+    evaluation: dsl.Artifact
+    promotion: dsl.Artifact
+
+
+def build(placements: Placements):
+    """Compose the pipeline with its steps placed as `placements` says."""
+
+    @dsl.pipeline(
+        name="parfocal-pretrained",
+        display_name="Parfocal: first model, pretrained",
+        description="Images of a first instrument in, some of them labelled; a network is pretrained on all of "
+        "them, and the first model that starts from it is judged and registered.",
+    )
+    def pretrained(config: str, experience_uri: str, idempotency_key: str) -> Outputs:
+        """Pretrain a network and train the first model of a task from it.
+
+        Args:
+            config: Canonical JSON of the run's configuration (parfocal config show --json); empty means defaults.
+            experience_uri: Folder with the labelled images of one instrument. It must not change afterwards.
+            idempotency_key: Name of this piece of work. The same key goes on where it was stopped and promotes once.
+        """
+        experience = dsl.importer(artifact_uri=experience_uri, artifact_class=dsl.Dataset, reimport=False)
+        experience.set_display_name("Experience")
+
+        data = preprocess(experience=experience.output, config=config)
+        place(data, placements.preprocess, placements.platform).set_display_name("Preprocess")
+
+        start = pretrain(dataset=data.outputs["dataset"], config=config, idempotency_key=idempotency_key)
+        place(start, placements.pretrain, placements.platform).set_display_name("Pretrain")
+
+        model = train(
+            dataset=data.outputs["dataset"],
+            config=config,
+            idempotency_key=idempotency_key,
+            pretrained=start.outputs["pretrained"],
+        )
+        place(model, placements.train, placements.platform).set_display_name("Train")
+
+        judged = evaluate(challenger=model.outputs["bundle"], config=config, idempotency_key=idempotency_key)
+        place(judged, placements.evaluate, placements.platform).set_display_name("Evaluate")
+
+        decided = promote(
+            evaluation=judged.outputs["evaluation"],
+            challenger=model.outputs["bundle"],
+            config=config,
+            idempotency_key=idempotency_key,
+        )
+        place(decided, placements.promote, placements.platform).set_display_name("Gate and promote")
+
+        return Outputs(
+            outcome=decided.outputs["Output"],
+            dataset=data.outputs["dataset"],
+            start=start.outputs["pretrained"],
+            bundle=model.outputs["bundle"],
+            memory=model.outputs["memory"],
+            evaluation=judged.outputs["evaluation"],
+            promotion=decided.outputs["promotion"],
+        )
+
+    return pretrained

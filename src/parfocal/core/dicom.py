@@ -1,0 +1,97 @@
+"""DICOM series as volumes: which files belong together, and whether they stand where they say."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from parfocal.core.errors import DataContractError, UsageError
+
+POSITION, ORIENTATION = "0020|0032", "0020|0037"
+CLASS = "0008|0016"
+SPACINGS = ("0028|0030", "0018|1164")
+_UNEVEN = 0.02
+"""Part of the distance between slices by which one may differ from the others."""
+
+
+def simpleitk() -> Any:
+    """The package, or a UsageError that says how to install it."""
+    try:
+        return import_module("SimpleITK")
+    except ModuleNotFoundError:
+        raise UsageError("volumes need SimpleITK", next="pip install 'parfocal[volume]'") from None
+
+
+def series(folder: Path) -> dict[str, tuple[Path, ...]]:
+    """Files of a folder (not of those inside it) by DICOM series, slices in their order."""
+    reader = simpleitk().ImageSeriesReader
+    names = reader.GetGDCMSeriesIDs(str(folder)) or ()
+    return {name: tuple(map(Path, reader.GetGDCMSeriesFileNames(str(folder), name))) for name in names}
+
+
+def tags(file: Path) -> dict[str, str]:
+    """Public tags of a file by ``group|element``, in lower case hexadecimal, as ITK names them.
+
+    Raises:
+        DataContractError: not a readable DICOM file.
+    """
+    reader = simpleitk().ImageFileReader()
+    reader.SetFileName(str(file))
+    try:
+        reader.ReadImageInformation()
+    except RuntimeError:
+        raise DataContractError("not a readable DICOM file", where=file) from None
+    return {key: reader.GetMetaData(key).strip() for key in reader.GetMetaDataKeys()}
+
+
+def read(folder: Path, name: str = "") -> Any:
+    """A series as a SimpleITK image.
+
+    Raises:
+        DataContractError: no series or several, slices without a place, in two places, or with gaps between them.
+    """
+    found = series(folder)
+    if name not in found and (name or len(found) != 1):
+        what = f"no DICOM series {name}".strip() if name or not found else f"{len(found)} DICOM series"
+        raise DataContractError(what, where=folder, expected="one, or a name", next=", ".join(sorted(found)))
+    files = found[name or next(iter(found))]
+    if len(files) > 1:
+        _evenly_placed(files, folder)
+    reader = simpleitk().ImageSeriesReader()
+    reader.SetFileNames([str(file) for file in files])
+    return reader.Execute()
+
+
+def has_spacing(folder: Path) -> bool:
+    """Whether the first file of a folder's first series says how large a pixel is."""
+    found = series(folder)
+    return bool(found) and any(key in tags(next(iter(found.values()))[0]) for key in SPACINGS)
+
+
+def _evenly_placed(files: tuple[Path, ...], folder: Path) -> None:
+    """Refuse what ITK would stack all the same, with one spacing for all."""
+    known = [tags(file) for file in files]
+    for file, one in zip(files, known, strict=True):
+        if POSITION not in one or ORIENTATION not in one:
+            raise DataContractError("a slice that does not say where it is", where=file, expected=f"{POSITION}")
+    if len({one[ORIENTATION] for one in known}) > 1:
+        raise DataContractError("slices that are not parallel", where=folder, next="separate the localiser")
+    row, column = np.reshape(_numbers(known[0][ORIENTATION]), (2, 3))
+    normal = np.cross(row, column)
+    gaps = np.abs(np.diff([float(normal @ _numbers(one[POSITION])) for one in known]))
+    usual = float(np.median(gaps))
+    wrong = np.flatnonzero(np.abs(gaps - usual) > _UNEVEN * usual)
+    if usual == 0 or len(wrong):
+        at = files[int(wrong[0]) + 1] if len(wrong) else files[1]
+        raise DataContractError(
+            f"slices {usual:g} mm apart, but not all: {float(gaps.min()):g} to {float(gaps.max()):g}",
+            where=at,
+            next="a slice is missing, or there twice: copy the series again",
+        )
+
+
+def _numbers(text: str) -> np.ndarray:
+    return np.array([float(part) for part in text.split("\\")])

@@ -1,0 +1,150 @@
+"""Datasets in, a pretrained network out: from images alone, or from the centre points that are cheap to set."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from parfocal import models, objectives
+from parfocal.core import manifest
+from parfocal.core.errors import DataContractError, UsageError
+from parfocal.core.manifest import Manifest
+from parfocal.core.protocols import Reporter, Run
+from parfocal.core.task import Structure, task
+from parfocal.core.types import Split
+from parfocal.memory.rows import concatenate
+from parfocal.memory.sampler import Sampler, Source
+from parfocal.models import ModelSpec
+from parfocal.objectives import UNKNOWN, Objective
+from parfocal.preprocessing.images import Pixels, decode_image
+from parfocal.preprocessing.shards import Arrays, read_arrays, read_dataset, read_points
+from parfocal.steps.config import RunConfig
+from parfocal.steps.learning import dataset_refs
+from parfocal.training import engine
+from parfocal.training.pretrained import PRETRAINED, Pretrained
+from parfocal.training.synthesis import TRANSLATOR
+
+
+def run(
+    datasets: Sequence[Path],
+    out: Path,
+    config: RunConfig,
+    *,
+    state: Path,
+    key: str,
+    run: Run,
+    reporter: Reporter,
+) -> Manifest:
+    """Train a network by `config.pretrain` on the outermost structure's frames and write it to `out`.
+
+    Restoration and the cycle learn from every training image, masks or none; localisation from every known centre.
+    The cycle's way back from masks to images is kept too, in ``translator/``. Validation and test patients stay out
+    of it. Checkpoints live at ``<state>/checkpoints/<key>``.
+
+    Raises:
+        DataContractError: there is nothing to learn from.
+        UsageError: the objective is not one for pretraining.
+    """
+    parents = [manifest.read(folder, "dataset").parent(folder) for folder in datasets]
+    objective = objectives.build(config.pretrain.objective, config.pretrain.loss)
+    spec = specification(config, objective)
+    structure = task(config.task).structures[0]
+    pictures = _by_instrument(datasets, structure, Split.TRAIN, config, objective)
+    held_out = _by_instrument(datasets, structure, Split.VALIDATION, config, objective)
+    if not pictures:
+        missing = f"centre points of {structure.name}" if objective.outputs == "point" else "images"
+        raise DataContractError(f"there are no {missing} to learn from", where=", ".join(map(str, datasets)))
+    run.params(config.flat())
+    for folder in datasets:
+        run.dataset(folder, "training")
+    model = models.build(spec.name, spec.parameters, seed=config.seed)
+    sources = [Source(name, arrays, len(arrays)) for name, arrays in pictures.items()]
+    sampler = Sampler(sources, config.pretrain.batch_size, config.seed, config.pretrain.augment)
+    reporter.note(f"pretraining ({config.pretrain.objective.name}): " + _counted(pictures))
+    with manifest.new_folder(
+        out, "pretrained", parents=parents, seed=config.seed, config=config.model_dump(mode="json")
+    ) as scratch:
+        result = engine.fit(
+            model,
+            sampler,
+            objective,
+            held_out,
+            config.pretrain,
+            checkpoint=state / "checkpoints" / key,
+            reporter=reporter,
+            run=run,
+            stage="pretrain",
+        )
+        model.load_state_dict(result.weights)
+        models.save(model, spec, scratch)
+        if TRANSLATOR in result.others:
+            back = objective.networks()[TRANSLATOR]
+            network = models.build(back.name, back.parameters)
+            network.load_state_dict(result.others[TRANSLATOR])
+            models.save(network, back, scratch / TRANSLATOR)
+        made = Pretrained(
+            task=config.task,
+            objective=config.pretrain.objective.name,
+            images={name: len(arrays) for name, arrays in pictures.items()},
+            score_name=objective.score_name,
+            score=None if np.isnan(result.best_score) else result.best_score,
+            datasets=dataset_refs(datasets, parents),
+            key=key,
+        )
+        (scratch / PRETRAINED).write_text(made.model_dump_json(indent=1))
+    return manifest.read(out)
+
+
+def specification(config: RunConfig, objective: Objective) -> ModelSpec:
+    """The network to pretrain: the run's own with another head, or a localiser around the same encoder."""
+    if objective.outputs == "point":
+        return config.model.model_copy(update={"name": "localizer"}).spec()
+    if objective.outputs == "image":
+        return config.model.spec(out_channels=3)
+    if TRANSLATOR in objective.networks():
+        return config.model.spec()
+    raise UsageError(
+        f"the objective {config.pretrain.objective.name} is not one for pretraining",
+        where="pretrain.objective",
+        expected="restore, localize or cycle",
+        next="name it under train.objective",
+    )
+
+
+def _by_instrument(
+    datasets: Sequence[Path], structure: Structure, side: Split, config: RunConfig, objective: Objective
+) -> dict[str, Arrays]:
+    found: dict[str, list[Arrays]] = {}
+    for folder in datasets:
+        dataset = read_dataset(folder)
+        if objective.outputs == "point":
+            parts = [read_points(folder, structure.name, side)]
+        else:
+            parts = [read_arrays(folder, structure.name, side)]
+            if side is Split.TRAIN:
+                parts.append(_unlabelled(folder, structure, config))
+        found.setdefault(dataset.instrument, []).extend(part for part in parts if part is not None and len(part))
+    return {name: concatenate(parts) for name, parts in found.items() if parts}
+
+
+def _unlabelled(folder: Path, structure: Structure, config: RunConfig) -> Arrays | None:
+    """Frames of the images that nobody labelled; their patients are on no side of the split."""
+    frames = list(_frames(folder, structure, config))
+    if not frames:
+        return None
+    images = np.stack([frame for _, frame in frames])
+    return Arrays(images, np.full(images.shape[:3], UNKNOWN, np.uint8), tuple(name for name, _ in frames))
+
+
+def _frames(folder: Path, structure: Structure, config: RunConfig) -> Iterator[tuple[str, Pixels]]:
+    for case in read_dataset(folder).unlabelled:
+        image = decode_image((folder / case.image).read_bytes())
+        box = config.recipe.box(structure, image.shape[0], image.shape[1], None)
+        if box is not None:
+            yield case.id, config.recipe.frame(image, box)
+
+
+def _counted(pictures: Mapping[str, Arrays]) -> str:
+    return ", ".join(f"{name} {len(arrays)} pictures" for name, arrays in pictures.items())
