@@ -38,7 +38,7 @@ def build(placements: Placements):
 
         with dsl.ParallelFor(cells.output, parallelism=SIDE_BY_SIDE) as cell:
             one = study_cell(cell=cell, config=config)
-            place(one, placements.train, placements.platform).set_display_name("Cell")
+            place(one, placements.study, placements.platform).set_display_name("Cell")
 
         tables = tabulate(cells=dsl.Collected(one.outputs["scores"]), config=config, idempotency_key=idempotency_key)
         place(tables, placements.evaluate, placements.platform).set_display_name("Tables")

@@ -18,9 +18,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from parfocal.core.errors import DataContractError
+from parfocal.core.image_size import JPEG, PNG, TIFF, image_size
 from parfocal.core.manifest import sha256, write_atomic
 from parfocal.core.task import task as named_task
-from parfocal.preprocessing.image_size import JPEG, PNG, TIFF, image_size
 from parfocal.preprocessing.images import decode_image, decode_mask
 from parfocal.readers.folder import COLUMNS, IMAGES, TABLE, UNLABELLED
 

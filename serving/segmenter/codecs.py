@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from parfocal_serving.segmenter.problems import RequestError
 
 from parfocal.core.errors import DataContractError
-from parfocal.preprocessing.image_size import JPEG, PNG, image_size
+from parfocal.core.image_size import JPEG, PNG, image_size
 from parfocal.preprocessing.images import Pixels, decode_image
 
 SMALLEST = 32

@@ -1,4 +1,4 @@
-"""The five studies at the scale `smoke`, on phantoms: every part of every one is run, and its tables are whole."""
+"""The studies at the scale `smoke`, on phantoms: every part of every one is run, and its tables are whole."""
 
 import math
 from pathlib import Path
@@ -20,7 +20,8 @@ def test_a_study_runs_from_nothing_to_its_tables(name: str, tmp_path: Path) -> N
     ours = [entry.value for line in main.lines for entry in line.entries if entry.value is not None]
     assert len(ours) >= 8
     assert all(math.isfinite(value) for value in ours)
-    assert any(entry.paper is not None for line in main.lines for entry in line.entries)
+    told = any(entry.paper is not None for line in main.lines for entry in line.entries)
+    assert told or name == "synthetic-pairs", "the paper leaves that one to the future"
     rows = output.read_scores(tmp_path / "out")
     learned = [row.metrics.get("dice", 0.0) for row in rows if row.arm != CONSTANT]
     assert max(learned) > 0.3, "something was learned"

@@ -5,6 +5,7 @@ Importing this module loads neither torch nor MLflow nor Kubeflow; each verb imp
 
 from __future__ import annotations
 
+import os
 import sys
 from importlib import import_module
 
@@ -91,6 +92,7 @@ def parfocal(debug: bool) -> None:
 def main() -> None:
     """Run the command line and turn errors into messages and exit codes."""
     debug = "--debug" in sys.argv
+    os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")  # what is wrong with a picture is said in our words
     try:
         # The flag is taken from any place, not only before the verb.
         code = parfocal.main([word for word in sys.argv[1:] if word != "--debug"], "parfocal", standalone_mode=False)

@@ -9,6 +9,7 @@ import click
 
 from parfocal.cli.console import Options, common
 from parfocal.core.config import Config
+from parfocal.core.errors import UsageError
 
 EXPERIENCE = click.option("--experience", required=True, help="Folder or URI of labelled images of one instrument.")
 CHAMPION = click.option("--champion", default="champion", show_default=True, help="Bundle folder, version or alias.")
@@ -103,6 +104,10 @@ def _arguments(file: Path, experience: str, champion: str, key: str, options: Op
     """The arguments that the compiled pipeline asks for, and no others."""
     from parfocal.adapters.kubeflow import Compiled
 
+    if "experience_uri" not in Compiled.read(file).inputs:
+        raise UsageError(
+            f"the pipeline {file.parent.name} takes no experience", next="a study: parfocal study submit NAME"
+        )
     config: Config = options.config()
     values = {"config": config.canonical_json(), "experience_uri": experience}
     if "champion_uri" in Compiled.read(file).inputs:
@@ -116,7 +121,6 @@ def _champion_uri(reference: str, task: str) -> str:
     if "://" in reference or Path(reference).is_dir():
         return reference
     from parfocal.adapters import connect
-    from parfocal.core.errors import UsageError
 
     version = connect().models.get(task, reference)
     if version is None:

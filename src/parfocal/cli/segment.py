@@ -41,7 +41,12 @@ COLOURS = ((80, 220, 80), (60, 120, 255), (255, 160, 60), (220, 80, 220))
     help="Post-processing, in order. Default: the task's own.",
 )
 @click.option("--clicks", default="", metavar="'ROW,COL ...'", help="Clicks on the one IMAGE; -ROW,COL is background.")
-@click.option("--structure", default="", help="What --clicks belong to. Default: the outermost structure.")
+@click.option(
+    "--structure",
+    default="",
+    help="What --clicks belong to (default: the outermost structure); of a volume: write this one alone.",
+)
+@click.option("--series", default="", metavar="UID", help="Which one, of a folder with several DICOM series.")
 @click.option("--eye", multiple=True, type=click.Choice(["left", "right"]), help="Once for all, or once an IMAGE.")
 @click.option("--same-person", is_flag=True, help="The two IMAGES are the two eyes of one person.")
 @click.option("--json", "as_json", is_flag=True, help="The result as one JSON object on standard output.")
@@ -55,6 +60,7 @@ def segment(
     post: str,
     clicks: str,
     structure: str,
+    series: str,
     eye: tuple[Eye, ...],
     same_person: bool,
     as_json: bool,
@@ -72,7 +78,8 @@ def segment(
     A folder of DICOM slices:  parfocal segment series/ --model runs/bone --out masks
 
     OUT gets, for each picture, NAME-STRUCTURE.png (0 and 255, as large as the picture), NAME-overlay.jpg with the
-    outlines, and results.json. For a volume it gets a label volume in the source's own space.
+    outlines, and results.json. For a volume it gets a label volume in the source's own space. What cannot be read is
+    left out and told at the end; the others are written.
 
     Post-processing: largest (one piece), holes (filled), convex, ellipse (the shape an ophthalmologist draws), inside
     (within the outer structure), crf (the outline moves to edges in the picture; needs 'parfocal[crf]'), or none.
@@ -85,37 +92,50 @@ def segment(
 
     options = Options(None, (), as_json, quiet)
     files = _files(images)
-    volumes = [file for file in files if _is_volume(file)]
-    _check(files, volumes, clicks, post, eye, same_person)
+    _check(files, clicks, post, eye, same_person)
     config, given, folder = _post(post), _parsed(clicks), _bundle(model, task)
+    modality = _modality(folder)
+    files = _pictures(files, modality)
+    volumes = _check(files, clicks, post, eye, same_person)
     pictures = len(volumes) < len(files)
     segmenter = _segmenter(folder, runtime, config, given, structure) if pictures else None
     _new(out)
     eyes: Sequence[Eye | None] = eye * len(files) if len(eye) == 1 else eye or [None] * len(files)
     results: dict[str, Any] = {}
     found: dict[str, Suspicion | None] = {}
+    left: list[DataContractError] = []
     with options.reporter() as report:
         for done, file in enumerate(files):
             report.progress("segment", done, len(files))
             name = _name(file)
-            if segmenter is None or file in volumes:
-                results[name] = _volume(file, folder, out, runtime, structure, report)
-            else:
-                image = _decoded(file)
-                masks = segmenter(image)
-                results[name] = _written(out, name, image, masks)
-                found[name] = read(masks, eyes[done])
+            try:
+                if segmenter is None or file in volumes:
+                    results[name] = _volume(file, folder, out, runtime, structure, series, report)
+                else:
+                    image = _decoded(file, modality)
+                    masks = segmenter(image)
+                    results[name] = _written(out, name, image, masks)
+                    found[name] = read(masks, eyes[done])
+            except DataContractError as error:
+                left.append(DataContractError(error.what, where=error.where or file, expected=error.expected,
+                                              next=error.next))  # fmt: skip
         report.progress("segment", len(files), len(files))
-    if same_person:
+    if left and not results:
+        raise left[0]
+    if same_person and not left:
         found = _compared(found)
     for name, one in found.items():
         results[name]["glaucoma"] = one.as_dict() if one else None
     (out / "results.json").write_text(json.dumps(results, indent=1) + "\n")
     options.result({"out": out, "results": results}, _text(results, found, out))
+    if left:
+        told = "".join(f"\n    {error.where}: {error.what}" for error in left)
+        raise DataContractError(f"{len(left)} of {len(files)} could not be segmented:{told}", where=out,
+                                next="the others are written; mend these and segment them alone")  # fmt: skip
 
 
 def _files(images: Sequence[Path]) -> list[Path]:
-    """Files named, and the pictures and volumes of folders named; every name once."""
+    """Files named, folders of DICOM named, and the pictures and volumes of other folders; every name once."""
     files: list[Path] = []
     for path in images:
         if path.is_dir() and _is_volume(path):
@@ -131,6 +151,23 @@ def _files(images: Sequence[Path]) -> list[Path]:
             files.append(path)
         else:
             raise DataContractError("no such image", where=path, next="look for a typing error in the path")
+    return _apart(files)
+
+
+def _pictures(files: list[Path], modality: str) -> list[Path]:
+    """The files; of a modality that has no volumes, a folder of DICOM is a picture a file."""
+    from parfocal.core.dicom import is_dicom
+    from parfocal.readers.dicom import FLAT
+
+    if modality not in FLAT or not any(file.is_dir() for file in files):
+        return files
+    return _apart(
+        [one for file in files for one in (sorted(filter(is_dicom, file.iterdir())) if file.is_dir() else [file])]
+    )
+
+
+def _apart(files: list[Path]) -> list[Path]:
+    """The files, whose names have to differ: those of what is written are made of them."""
     names = [_name(file) for file in files]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
@@ -141,9 +178,9 @@ def _files(images: Sequence[Path]) -> list[Path]:
     return files
 
 
-def _check(
-    files: Sequence[Path], volumes: Sequence[Path], clicks: str, post: str, eye: Sequence[str], same_person: bool
-) -> None:
+def _check(files: Sequence[Path], clicks: str, post: str, eye: Sequence[str], same_person: bool) -> list[Path]:
+    """The volumes among the files, if what was asked for fits them."""
+    volumes = [file for file in files if _is_volume(file)]
     if clicks and len(files) != 1:
         raise UsageError(f"--clicks belong to one image, and there are {len(files)}", next="segment it alone")
     if clicks and volumes:
@@ -154,6 +191,7 @@ def _check(
         raise UsageError(f"--eye {len(eye)} times for {len(files)} images", expected="once, or once an image")
     if same_person and len(files) != 2:
         raise UsageError(f"--same-person with {len(files)} images", expected="the photographs of two eyes")
+    return volumes
 
 
 def _new(out: Path) -> None:
@@ -208,16 +246,58 @@ def _parsed(text: str) -> tuple[Click, ...]:
     return tuple(found)
 
 
-def _decoded(file: Path) -> Picture:
+def _decoded(file: Path, modality: str) -> Picture:
+    from parfocal.core.dicom import is_dicom
     from parfocal.preprocessing.images import decode_image
 
+    if is_dicom(file):
+        return _dicom(file, modality)
+    _refuse_other_slices(file, modality)
     try:
         return decode_image(file.read_bytes())
     except DataContractError as error:
         raise DataContractError(error.what, where=file, expected="a picture", next=error.next) from None
 
 
-def _volume(file: Path, bundle: Path, out: Path, runtime: str, structure: str, report: Reporter) -> dict[str, Any]:
+def _modality(folder: Path) -> str:
+    """Of a bundle's task; empty for a task that is not known here."""
+    from parfocal.core import bundle
+    from parfocal.core.task import TASKS
+
+    name = bundle.read(folder).task
+    return TASKS[name].modality if name in TASKS else ""
+
+
+def _dicom(file: Path, modality: str) -> Picture:
+    """The one picture of a DICOM file, by the rules of the reader."""
+    from parfocal.readers.dicom import FLAT
+    from parfocal.readers.dicom_headers import header, refuse_other
+
+    if modality not in FLAT:
+        raise DataContractError(
+            "one DICOM slice", where=file, expected="its whole series", next=f"name the folder: {file.parent}"
+        )
+    one = header(file)
+    refuse_other(one, modality)
+    return FLAT[modality](one)
+
+
+def _refuse_other_slices(file: Path, modality: str) -> None:
+    """Refuse a slice whose note, left by the reader that cut it, says that it is CT where it should not be, or not."""
+    from parfocal.core.image_size import PNG
+    from parfocal.core.volumes import HU_OFFSET
+    from parfocal.readers.slices import note
+
+    with file.open("rb") as stream:
+        told = note(file) if stream.read(len(PNG)) == PNG else {}
+    if modality and "stored" in told and (told["stored"] == HU_OFFSET) is not (modality == "ct"):
+        what = "a slice of CT" if told["stored"] == HU_OFFSET else "a slice that is no CT"
+        raise DataContractError(what, where=file, expected=f"a picture of {modality}", next="take another bundle")
+
+
+def _volume(
+    file: Path, bundle: Path, out: Path, runtime: str, structure: str, series: str, report: Reporter
+) -> dict[str, Any]:
     """Labels as a file; what results.json says of them."""
     from parfocal.inference.predictor import Predictor
     from parfocal.inference.volume import segment_volume
@@ -227,7 +307,9 @@ def _volume(file: Path, bundle: Path, out: Path, runtime: str, structure: str, r
     def progress(done: int, total: int) -> None:
         report.progress(f"slices of {_name(file)}", done, total)
 
-    written = segment_volume(file, Predictor(bundle, runtime), labels, structure=structure, progress=progress)
+    written = segment_volume(
+        file, Predictor(bundle, runtime), labels, structure=structure, series=series, progress=progress
+    )
     return {"file": str(labels), **asdict(written)}
 
 
@@ -286,7 +368,9 @@ def _text(results: Mapping[str, Any], found: Mapping[str, Suspicion | None], out
 def _is_volume(path: Path) -> bool:
     """A file of slices, or a folder with a DICOM series."""
     if path.is_dir():
-        return any(path.glob("*.dcm")) or any(path.glob("*.DCM"))
+        from parfocal.core.dicom import is_dicom
+
+        return any(map(is_dicom, path.iterdir()))
     return path.name.lower().endswith(VOLUMES)
 
 

@@ -35,7 +35,11 @@ KEY = click.option(
 @click.argument("source", type=FOLDER)
 @OUT
 @click.option("--instrument", default="", help="Device and site that acquired the images (data.instrument).")
-@click.option("--reader", default="", help="Layout of SOURCE (data.reader): folder, phantom, or one you added.")
+@click.option(
+    "--reader",
+    default="",
+    help="Layout of SOURCE (data.reader): folder, drishti, rimone_dl, dicom, volume, ...",
+)
 @click.option("--champion", default="", help="Bundle folder, version or alias: patients it knows keep their split.")
 @common
 def preprocess(
@@ -68,7 +72,7 @@ def preprocess(
 @click.command()
 @click.argument("datasets", nargs=-1, required=True, type=FOLDER)
 @OUT
-@click.option("--objective", default="", help="What it learns (pretrain.objective.name): restore or localize.")
+@click.option("--objective", default="", help="What it learns (pretrain.objective.name): restore, localize or cycle.")
 @KEY
 @common
 def pretrain(datasets: tuple[Path, ...], out: Path, objective: str, key: str, options: Options) -> None:
@@ -78,6 +82,10 @@ def pretrain(datasets: tuple[Path, ...], out: Path, objective: str, key: str, op
     restore   put back what was distorted (Models Genesis): every image counts, masks or none
     localize  regress the centre of the outermost structure: images with a centre point, masks or none;
               in the `folder` layout the points are the columns disc_x and disc_y of cases.csv
+
+    \b
+    cycle     masks from images and images from masks (CycleGAN): `train` can then thicken a small set with
+              synthetic pairs (train.synthetic.share)
 
     Killed at any moment, the same command goes on from the last checkpoint to the same result.
     """

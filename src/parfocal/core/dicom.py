@@ -15,6 +15,8 @@ CLASS = "0008|0016"
 SPACINGS = ("0028|0030", "0018|1164")
 _UNEVEN = 0.02
 """Part of the distance between slices by which one may differ from the others."""
+_TILT = 0.01
+"""Millimetres sideways for a millimetre ahead, above which the slices do not stack straight."""
 
 
 def simpleitk() -> Any:
@@ -65,10 +67,20 @@ def read(folder: Path, name: str = "") -> Any:
     return reader.Execute()
 
 
-def has_spacing(folder: Path) -> bool:
-    """Whether the first file of a folder's first series says how large a pixel is."""
+def is_dicom(file: Path) -> bool:
+    """Whether a file starts as DICOM files do (PS3.10, 7.1), whatever it is called; a folder does not."""
+    try:
+        with file.open("rb") as stream:
+            return stream.read(132)[128:] == b"DICM"
+    except OSError:
+        return False
+
+
+def has_spacing(folder: Path, name: str = "") -> bool:
+    """Whether the first file of a series, or of a folder's first one, says how large a pixel is."""
     found = series(folder)
-    return bool(found) and any(key in tags(next(iter(found.values()))[0]) for key in SPACINGS)
+    files = found.get(name) or next(iter(found.values()), ())
+    return bool(files) and any(key in tags(files[0]) for key in SPACINGS)
 
 
 def _evenly_placed(files: tuple[Path, ...], folder: Path) -> None:
@@ -79,9 +91,17 @@ def _evenly_placed(files: tuple[Path, ...], folder: Path) -> None:
             raise DataContractError("a slice that does not say where it is", where=file, expected=f"{POSITION}")
     if len({one[ORIENTATION] for one in known}) > 1:
         raise DataContractError("slices that are not parallel", where=folder, next="separate the localiser")
-    row, column = np.reshape(_numbers(known[0][ORIENTATION]), (2, 3))
-    normal = np.cross(row, column)
-    gaps = np.abs(np.diff([float(normal @ _numbers(one[POSITION])) for one in known]))
+    normal = _normal(known[0][ORIENTATION], files[0])
+    places = np.array([_numbers(one[POSITION], 3, file) for file, one in zip(files, known, strict=True)])
+    steps = places - places[0]
+    ahead = steps @ normal
+    sideways = np.linalg.norm(steps - np.outer(ahead, normal), axis=1)
+    if (sideways > _TILT * np.abs(ahead) + 1e-3).any():
+        raise DataContractError(
+            "slices are shifted against each other: the gantry was tilted", where=folder,
+            next="resample the series straight and save it as NIfTI",
+        )  # fmt: skip
+    gaps = np.abs(np.diff(ahead))
     usual = float(np.median(gaps))
     wrong = np.flatnonzero(np.abs(gaps - usual) > _UNEVEN * usual)
     if usual == 0 or len(wrong):
@@ -93,5 +113,20 @@ def _evenly_placed(files: tuple[Path, ...], folder: Path) -> None:
         )
 
 
-def _numbers(text: str) -> np.ndarray:
-    return np.array([float(part) for part in text.split("\\")])
+def _normal(orientation: str, file: Path) -> np.ndarray:
+    """The unit vector across a slice, out of the directions of its rows and columns."""
+    row, column = np.reshape(_numbers(orientation, 6, file), (2, 3))
+    if abs(row @ column) > _UNEVEN or not np.allclose([row @ row, column @ column], 1, atol=_UNEVEN):
+        raise DataContractError("its rows and columns do not stand at right angles", where=file, expected=ORIENTATION)
+    normal: np.ndarray = np.cross(row, column)
+    return normal
+
+
+def _numbers(text: str, count: int, file: Path) -> np.ndarray:
+    try:
+        numbers = np.array([float(part) for part in text.split("\\")])
+    except ValueError:
+        numbers = np.empty(0)
+    if len(numbers) != count or not np.isfinite(numbers).all():
+        raise DataContractError(f"it says that it lies at '{text}'", where=file, expected=f"{count} numbers")
+    return numbers

@@ -23,6 +23,10 @@ HU_OFFSET = 1024
 """Added to Hounsfield units so that a 16-bit grey file can hold them."""
 CODES = {"axial": "LPS", "coronal": "LIP", "sagittal": "PIL"}
 """Where columns, rows and slices lead: the right of the patient, or the front, at the left; the head, or front, up."""
+_AIR = -900
+"""Hounsfield units down to which the numbers of MR do not reach."""
+_NARROW = 200
+"""Hounsfield units: from air or fat to bone are more; what spans less was scaled to -1..1, or by its deviation."""
 _THICKER = 1.5
 _NOWHERE = 1e-3
 
@@ -77,7 +81,7 @@ def open_volume(path: Path, plane: Plane = "acquired", *, series: str = "") -> V
     chosen = acquired(image) if plane == "acquired" else plane
     cut = sitk.DICOMOrient(image, CODES[chosen])
     x, y, z = cut.GetSpacing()
-    known = dicom.has_spacing(path) if path.is_dir() else _has_spacing(path, image)
+    known = dicom.has_spacing(path, series) if path.is_dir() else _has_spacing(path, image)
     return Volume(sitk.GetArrayFromImage(cut), (z, y, x) if known else None, chosen, image)
 
 
@@ -134,7 +138,8 @@ def to_uint16(array: NDArray[np.generic], modality: str) -> NDArray[np.uint16]:
     these are whole and fit, else scaled from (least, greatest) to (0, 65535).
 
     Raises:
-        DataContractError: numbers that are none, one number everywhere, or CT without a voxel below water.
+        DataContractError: numbers that are none, one number everywhere, CT without a voxel below water or of hardly
+            any range, or what looks like a CT where another modality is wanted.
     """
     if array.dtype.kind == "f" and not np.isfinite(array).all():
         raise DataContractError("voxels that are no number", next="replace NaN and infinity by what air has")
@@ -148,9 +153,22 @@ def to_uint16(array: NDArray[np.generic], modality: str) -> NDArray[np.uint16]:
                 expected="CT in Hounsfield units",
                 next="apply the rescale slope and intercept; or is this another modality?",
             )
+        if high - low < _NARROW or high <= -HU_OFFSET:
+            raise DataContractError(
+                f"values from {low:g} to {high:g}: too narrow a range, or all below air",
+                expected="CT in Hounsfield units",
+                next="give the volume as it was before somebody normalised it",
+            )
         stored: NDArray[np.uint16] = np.clip(np.rint(array.astype(np.float32)) + HU_OFFSET, 0, 65535).astype(np.uint16)
         return stored
-    if low >= 0 and high <= 65535 and (array.dtype.kind in "iub" or np.array_equal(np.rint(array), array)):
+    whole = array.dtype.kind in "iub" or np.array_equal(np.rint(array), array)
+    if low <= _AIR and modality == "mr":
+        raise DataContractError(
+            f"values down to {low:g} look like the Hounsfield units of a CT",
+            expected=f"a volume of modality {modality}",
+            next="choose the task that fits, or another volume",
+        )
+    if low >= 0 and high <= 65535 and whole:
         return array.astype(np.uint16)
     scaled: NDArray[np.uint16] = np.rint((array.astype(np.float64) - low) * (65535 / (high - low))).astype(np.uint16)
     return scaled

@@ -1,4 +1,4 @@
-"""Agreement of two masks. Every ambiguity of these measures is settled here, once (SEEDS, section 3).
+"""Agreement of two masks. Every ambiguity of these measures is settled here, once.
 
 Masks are bool [H, W] of one shape. numpy and OpenCV alone: a case of 500 x 500 pixels takes about a millisecond.
 """

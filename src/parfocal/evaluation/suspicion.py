@@ -60,7 +60,7 @@ class Suspicion:
 
     Attributes:
         level: ``raised``: a ratio or the asymmetry is outside its range; ``some``: one is borderline, or the rim does
-            not follow ISNT, which is weak alone; ``none``: neither; ``not read``: no disc was found.
+            not follow ISNT, which is weak alone; ``none``: neither; ``not read``: no disc or no cup was found.
         indicators: each with its range.
         warning: to be shown wherever this is shown.
     """
@@ -95,8 +95,9 @@ def suspicion(disc: Mask, cup: Mask, eye: Eye | None = None, *, other: float | N
         eye: which one it is; the ISNT rule is not read without it.
         other: vertical cup-to-disc ratio of the same person's other eye; the asymmetry is not read without it.
     """
-    vertical = vertical_cdr(disc, cup)
-    ratios = _ratio("cdr", cdr(disc, cup)), _ratio("vertical_cdr", vertical)
+    # A cup that was not found is no cup of size zero: a ratio of 0.00 would read as healthy.
+    vertical = vertical_cdr(disc, cup) if cup.any() else None
+    ratios = _ratio("cdr", cdr(disc, cup) if cup.any() else None), _ratio("vertical_cdr", vertical)
     return _judged((*ratios, _difference(vertical, other), _isnt(disc, cup, eye)))
 
 
@@ -121,7 +122,7 @@ def _ratio(name: str, value: float | None) -> Indicator:
     low, high = _CDR
     text = f"below {low} within, {low} to {high} borderline, {high} and above outside"
     if value is None:
-        return Indicator(name, None, text, "not read", "no disc was found", _SOURCES[name])
+        return Indicator(name, None, text, "not read", "no disc or no cup was found", _SOURCES[name])
     reading: Reading = "within" if value < low else "borderline" if value < high else "outside"
     return Indicator(name, value, text, reading, "", _SOURCES[name])
 
@@ -129,7 +130,7 @@ def _ratio(name: str, value: float | None) -> Indicator:
 def _difference(vertical: float | None, other: float | None) -> Indicator:
     text = f"vertical ratios of the two eyes: below {_ASYMMETRY} apart within, else outside"
     if vertical is None or other is None:
-        why = "no disc was found" if vertical is None else "the other eye's ratio is not known"
+        why = "no disc or no cup was found" if vertical is None else "the other eye's ratio is not known"
         return Indicator("asymmetry", None, text, "not read", why, _SOURCES["asymmetry"])
     apart = abs(vertical - other)
     # A hair's breadth, or 0.7 and 0.5 would be less than 0.2 apart.
@@ -139,9 +140,9 @@ def _difference(vertical: float | None, other: float | None) -> Indicator:
 
 def _isnt(disc: Mask, cup: Mask, eye: Eye | None) -> Indicator:
     text = "rim widest inferior, then superior, nasal, temporal: within, else outside"
-    found = rim(disc, cup, eye)
+    found = rim(disc, cup, eye) if cup.any() else None
     if found is None or found.nasal is None or found.temporal is None:
-        why = "no disc was found" if found is None else "which eye it is is not known, nor what is nasal"
+        why = "no disc or no cup was found" if found is None else "which eye it is is not known, nor what is nasal"
         return Indicator("isnt", None, text, "not read", why, _SOURCES["isnt"])
     widths = {
         "inferior": found.inferior,

@@ -18,6 +18,10 @@ from parfocal.core.task import task
 from parfocal.core.volumes import Plane, is_volume, labels_like, open_volume, to_uint16
 from parfocal.inference.predictor import Prediction
 from parfocal.preprocessing.images import Picture
+from parfocal.readers.dicom_headers import refuse_unfit_folder
+
+CUT = ("ct", "mr")
+"""Modalities that volumes have; of the others one file is a picture."""
 
 
 class Answers(Protocol):
@@ -81,11 +85,20 @@ def segment_volume(
         raise UsageError("not the name of a volume", where=out, expected="such as labels.nii.gz")
     if out.exists():
         raise UsageError("it is there already", where=out, next="name another file")
-    if Path(source).is_file():
-        intact.check(Path(source))
+    source, asked = Path(source), task(predictor.bundle.task)
+    if asked.modality not in CUT:
+        raise DataContractError(
+            f"a volume, and the task {asked.name} is for pictures: {asked.modality}", where=source,
+            next="take a bundle of a task of CT or MR",
+        )  # fmt: skip
+    if source.is_file():
+        intact.check(source)
+    elif source.is_dir():
+        refuse_unfit_folder(source, series, asked.modality)
     volume = open_volume(source, plane, series=series)
+    out.parent.mkdir(parents=True, exist_ok=True)
     try:
-        stored = to_uint16(volume.array, task(predictor.bundle.task).modality)
+        stored = to_uint16(volume.array, asked.modality)
     except DataContractError as error:
         raise DataContractError(error.what, where=source, expected=error.expected, next=error.next) from None
     numbers = {structure: 1} if structure else {name: i for i, name in enumerate(names, start=1)}

@@ -14,6 +14,7 @@ from pydantic import Field
 
 from parfocal.core.config import Config, MemberConfig
 from parfocal.core.registry import Family
+from parfocal.preprocessing.shards import UNKNOWN
 
 if TYPE_CHECKING:
     import numpy as np
@@ -22,6 +23,20 @@ if TYPE_CHECKING:
     from torch import nn
 
     from parfocal.models import ModelSpec
+
+__all__ = [
+    "FAMILY",
+    "MAIN",
+    "UNKNOWN",
+    "Batch",
+    "Networks",
+    "Objective",
+    "ObjectiveConfig",
+    "Parts",
+    "Player",
+    "SegmentLoss",
+    "build",
+]
 
 FAMILY = Family(
     "objectives",
@@ -39,8 +54,6 @@ SegmentLoss = Literal["bce_dice", "bce", "soft_dice", "soft_dice_squared", "cros
 
 MAIN = "model"
 """Name of the network that is validated, kept and exported."""
-UNKNOWN = 255
-"""Class index of a pixel that nobody labelled: no loss looks at it."""
 
 Networks: TypeAlias = "Mapping[str, nn.Module]"
 """All networks of a training by name, the main one under `MAIN`; calling one is a forward pass."""

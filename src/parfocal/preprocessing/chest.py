@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import ClassVar, Literal, Self
 
 import numpy as np
 from pydantic import Field, model_validator
@@ -18,6 +18,7 @@ from parfocal.preprocessing.roi import Box
 class ChestRecipe(Recipe):
     """Of a radiograph or of a slice; paper 002 takes 256 x 256 and one channel, which is repeated here."""
 
+    modalities: ClassVar[tuple[str, ...]] = ("x-ray", "ct")
     name: Literal["chest"] = "chest"
     size: int = Field(default=256, ge=16, le=1024, description="pixels, side of the square frame")
     window: tuple[float, float] | None = Field(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import product
 from math import ceil
-from typing import Literal, Self
+from typing import ClassVar, Literal, Self
 
 import numpy as np
 from pydantic import Field, model_validator
@@ -28,6 +28,7 @@ class CtRecipe(Recipe):
     bits a channel the paper's window has steps of 16 HU; narrower windows in the other channels make finer ones.
     """
 
+    modalities: ClassVar[tuple[str, ...]] = ("ct",)
     name: Literal["ct"] = "ct"
     size: int = Field(default=128, ge=16, le=1024, description="pixels, side of the square frame")
     windows: tuple[tuple[float, float], ...] = Field(

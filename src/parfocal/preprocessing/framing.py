@@ -10,7 +10,7 @@ import numpy as np
 
 from parfocal.core.task import Structure, Task
 from parfocal.preprocessing.images import Picture, Pixels
-from parfocal.preprocessing.recipes import Recipe
+from parfocal.preprocessing.recipes import Recipe, refuse_unfit
 from parfocal.preprocessing.roi import Box, mask_to_frame, point_to_frame
 from parfocal.preprocessing.shards import UNKNOWN
 
@@ -54,7 +54,9 @@ def frames_of(
 
     Raises:
         DataContractError: the picture is not one for this recipe.
+        UsageError: the recipe is not for the task's modality.
     """
+    refuse_unfit(recipe, task)
     found: dict[str, tuple[Framed, ...]] = {}
     remarks: list[str] = []
     for structure in task.structures:

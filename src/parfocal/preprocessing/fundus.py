@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import cv2
 import numpy as np
@@ -20,6 +20,7 @@ from parfocal.preprocessing.roi import Box, interpolation, structure_box, trim_b
 class FundusRecipe(Recipe):
     """Of a photograph; kept in the bundle, so that inference repeats exactly this."""
 
+    modalities: ClassVar[tuple[str, ...]] = ("colour fundus photograph",)
     name: Literal["fundus"] = "fundus"
     border: float = Field(
         default=0.10,

@@ -10,14 +10,18 @@ import numpy as np
 import numpy.typing as npt
 
 from parfocal.core.errors import DataContractError
-from parfocal.preprocessing.image_size import image_size
+from parfocal.core.image_size import MOST_PIXELS, refuse_huge
+
+__all__ = [
+    "MOST_PIXELS", "Picture", "Pixels", "decode_image", "decode_mask", "encode_mask", "mask_checksum", "shown",
+]  # fmt: skip
 
 Pixels = npt.NDArray[np.uint8]
 """uint8: an image BGR [H, W, 3], or a mask {0, 1} [H, W]."""
 Picture: TypeAlias = npt.NDArray[Any]
 """A decoded file: uint8 BGR [H, W, 3], or uint16 grey [H, W]."""
-MOST_PIXELS = 150_000_000
-"""More than any camera, detector or scanner gives; a file of some kilobytes can claim, and fill, gigabytes."""
+TURNABLE = cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH
+"""As stored, but turned as an EXIF tag says, which IMREAD_UNCHANGED leaves out; transparency is dropped."""
 
 
 def decode_image(data: bytes) -> Picture:
@@ -52,14 +56,21 @@ def shown(image: Picture) -> Pixels:
 def decode_mask(data: bytes, *, empty: bool = False) -> Pixels:
     """Decode a mask stored as 0 and 1, as 0 and 255, or as black and one colour of a palette, to uint8 {0, 1} [H, W].
 
+    A mask with an EXIF tag is turned as its photograph is: programs that copy the tag along have drawn on it unturned.
+
     Args:
         data: the file's bytes.
         empty: whether a mask without any pixel is a label (`Structure.absent`) and no mistake.
 
     Raises:
-        DataContractError: unreadable, empty, inverted, or of other values, which could be several structures.
+        DataContractError: unreadable, empty, inverted, partly transparent, or of other values, which could be several
+            structures.
     """
     stored = _decode(data, cv2.IMREAD_UNCHANGED)
+    if stored.ndim == 3 and stored.shape[2] == 4 and stored[..., 3].min() != stored[..., 3].max():
+        raise DataContractError("a partly transparent mask", next="save it without transparency: 0 and 255")
+    if b"eXIf" in data[:65536] or b"Exif" in data[:65536]:
+        stored = _decode(data, TURNABLE)
     if stored.dtype != np.uint8:
         raise DataContractError(f"a mask of {stored.dtype}", next="save it with 8 bits: 0 and 255")
     mask: Pixels = stored.astype(np.uint8, copy=False)
@@ -107,11 +118,7 @@ def _one_colour(mask: Pixels) -> Pixels:
 
 
 def _decode(data: bytes, flags: int) -> npt.NDArray[np.generic]:
-    size = image_size(data)
-    if size is not None and size[0] * size[1] > MOST_PIXELS:
-        raise DataContractError(
-            f"{size[0]} x {size[1]} pixels", expected=f"at most {MOST_PIXELS:,}", next="is this a picture of a patient?"
-        )
+    refuse_huge(data)
     try:
         pixels: npt.NDArray[np.generic] | None = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
     except cv2.error:  # an empty file

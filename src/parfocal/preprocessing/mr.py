@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import ClassVar, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -25,6 +25,7 @@ class MrRecipe(Recipe):
     volume's estimate would be smoother across slices.
     """
 
+    modalities: ClassVar[tuple[str, ...]] = ("mr",)
     name: Literal["mr"] = "mr"
     size: int = Field(default=128, ge=16, le=1024, description="pixels, side of the square frame")
     bias_correction: bool = Field(default=True, description="correct the bias field by N4; needs SimpleITK")

@@ -9,7 +9,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections import defaultdict
 from collections.abc import Mapping
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +19,7 @@ from pydantic_core import CoreSchema
 from parfocal.core.config import Config
 from parfocal.core.errors import DataContractError, UsageError
 from parfocal.core.registry import Family
-from parfocal.core.task import Structure
+from parfocal.core.task import Structure, Task
 from parfocal.preprocessing.images import Picture, Pixels
 from parfocal.preprocessing.roi import Box, structure_box
 
@@ -42,8 +42,10 @@ class Recipe(Config):
     Attributes:
         name: member of the family `recipes`.
         size: pixels, side of the square frame.
+        modalities: of the tasks that it is for; none given: of any.
     """
 
+    modalities: ClassVar[tuple[str, ...]] = ()
     name: str
     size: int
 
@@ -113,6 +115,21 @@ class Recipe(Config):
 
 AnyRecipe = SerializeAsAny[Recipe]
 """Type of a field that holds some recipe: it reads, writes and compares as the member it is."""
+
+
+def refuse_unfit(recipe: Recipe, task: Task) -> None:
+    """Refuse a recipe for pictures of another modality: its numbers would be taken for what they are not.
+
+    Raises:
+        UsageError: it is.
+    """
+    if recipe.modalities and task.modality not in recipe.modalities:
+        fitting = [name for name in FAMILY if task.modality in (FAMILY.load(name).modalities or (task.modality,))]
+        raise UsageError(
+            f"the recipe '{recipe.name}' is not for {task.modality}, which the task {task.name} shows",
+            where="recipe.name",
+            expected=f"one of {', '.join(sorted(fitting))}",
+        )
 
 
 def stored(values: Mapping[str, Any], where: object) -> Recipe:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import cv2
 import numpy as np
@@ -24,6 +24,7 @@ class RetcamRecipe(Recipe):
     code of Orobix): the frame's own range to 0..255, contrast limit 2 in 8 x 8 tiles, gamma 1.2.
     """
 
+    modalities: ClassVar[tuple[str, ...]] = ("colour fundus photograph",)
     name: Literal["retcam"] = "retcam"
     border: float = Field(default=0.0, ge=0, lt=0.5, description="fraction of the image's side to trim on every edge")
     roi_margin: float = Field(

@@ -1,4 +1,4 @@
-"""Copies of training frames made once, before training: other brightness, other local contrast (SEEDS S3)."""
+"""Copies of training frames made once, before training: other brightness, other local contrast."""
 
 from __future__ import annotations
 

@@ -99,11 +99,11 @@ class DicomReader:
     def _volume(
         self, folder: Path, uid: str, files: Sequence[Header], several: bool, workdir: Path, task: Task, instrument: str
     ) -> list[Case]:
-        refuse_unfit_series(files, folder)
+        refuse_unfit_series(files)
         for one in files:
             read(one.file)
         volume = open_volume(folder, self.plane, series=uid)
-        if len(files) not in volume.source.GetSize():
+        if len(files) != volume.source.GetSize()[2]:
             raise DataContractError(f"{len(files)} files give {volume.source.GetSize()[2]} slices", where=folder)
         labels: dict[str, Path] = {}
         for structure in task.names:

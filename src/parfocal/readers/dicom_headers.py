@@ -6,8 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
+from parfocal.core import dicom
 from parfocal.core.dicom import ORIENTATION, POSITION, tags
 from parfocal.core.errors import DataContractError
 
@@ -23,7 +22,6 @@ ACCEPTED = {
     "colour fundus photograph": {"OP", "XC", "SC", "OT"},
 }
 """DICOM's modalities (PS3.3 C.7.3.1.1.1) by ours. A secondary capture says what was captured, or SC or OT."""
-_TILT = 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +59,20 @@ def header(file: Path) -> Header:
 
 
 def refuse_unfit(one: Header, modality: str) -> None:
-    """Refuse a file of another modality, without a patient, or with several frames.
+    """Refuse a file that cannot become a case: as `refuse_other`, or without a patient.
+
+    Raises:
+        DataContractError: it is.
+    """
+    refuse_other(one, modality)
+    if not one.patient:
+        raise DataContractError(
+            "no patient (0010,0020)", where=one.file, next="give it one: cases are split by patient"
+        )
+
+
+def refuse_other(one: Header, modality: str) -> None:
+    """Refuse a file of another modality, or with several frames.
 
     Raises:
         DataContractError: it is.
@@ -72,29 +83,27 @@ def refuse_unfit(one: Header, modality: str) -> None:
             expected=f"{' or '.join(sorted(ACCEPTED[modality]))}: the task wants {modality}",
             next="choose the task that fits, or move the file elsewhere",
         )  # fmt: skip
-    if not one.patient:
-        raise DataContractError(
-            "no patient (0010,0020)", where=one.file, next="give it one: cases are split by patient"
-        )
     if one[FRAMES] not in ("", "1"):
         raise DataContractError(f"{one[FRAMES]} frames in one file", where=one.file, expected="one picture or slice",
                                 next="export one file a slice, or convert it to NIfTI")  # fmt: skip
 
 
-def refuse_unfit_series(files: Sequence[Header], folder: Path) -> None:
+def refuse_unfit_series(files: Sequence[Header]) -> None:
     """Refuse a series whose slices do not stack straight into one volume of one kind of number.
 
-    That the distances between the slices are even is checked where the series is read.
+    That the slices stand evenly and straight behind one another is checked where the series is read.
 
     Raises:
-        DataContractError: secondary captures, several patients, no pixel size, other scaling in some slices, or
-            slices that are shifted against each other (a tilted gantry), which ITK would stack as if they were not.
+        DataContractError: secondary captures, inverted greys (which ITK would turn round, and Hounsfield units with
+            them), several patients, no pixel size, or other scaling in some slices.
     """
     first = files[0]
     if first[SOP_CLASS].startswith(SECONDARY_CAPTURE):
         raise DataContractError("secondary captures: screenshots instead of measured values", where=first.file)
     for one in files:
-        if len(one.numbers(SPACING)) != 2:
+        if one[PHOTOMETRIC] != "MONOCHROME2":
+            raise DataContractError(f"{one[PHOTOMETRIC] or 'no'} pixels", where=one.file, expected="MONOCHROME2")
+        if len(one.numbers(SPACING)) != 2 or min(one.numbers(SPACING)) <= 0:
             raise DataContractError("no pixel size (0028,0030)", where=one.file, next="export the series again")
         if len(one.numbers(POSITION)) != 3 or len(one.numbers(ORIENTATION)) != 6:
             raise DataContractError(
@@ -104,11 +113,26 @@ def refuse_unfit_series(files: Sequence[Header], folder: Path) -> None:
             if one[tag] != first[tag]:
                 other = f"{what} {one[tag] or 'none'}, but {first.file.name} has {first[tag] or 'none'}"
                 raise DataContractError(other, where=one.file, next="separate what are two series")
-    normal = np.cross(*np.reshape(first.numbers(ORIENTATION), (2, 3)))
-    steps = np.array([one.numbers(POSITION) for one in files]) - np.array(first.numbers(POSITION))
-    sideways = np.linalg.norm(steps - np.outer(steps @ normal, normal), axis=1)
-    if (sideways > _TILT * np.abs(steps @ normal) + 1e-3).any():
-        raise DataContractError(
-            "slices are shifted against each other: the gantry was tilted", where=folder,
-            next="resample the series straight and save it as NIfTI",
-        )  # fmt: skip
+
+
+def refuse_unfit_folder(folder: Path, name: str, modality: str) -> None:
+    """Refuse a series, before it is answered, by the rules of those that are learned from; no patient is asked for.
+
+    Args:
+        folder: of the files.
+        name: the series; may be left out where there is one. That there are several is told by `core.dicom.read`.
+        modality: of the task.
+
+    Raises:
+        DataContractError: it is unfit, or a DICOM file of the folder cannot be read, so that slices may be missing.
+    """
+    found = dicom.series(folder)
+    known = {file.resolve() for files in found.values() for file in files}
+    for file in sorted(folder.iterdir()):
+        if dicom.is_dicom(file) and file.name.upper() != "DICOMDIR" and file.resolve() not in known:
+            raise DataContractError("unreadable or cut short", where=file, next="copy the series again")
+    if name in found or (len(found) == 1 and not name):
+        files = [header(file) for file in found[name or next(iter(found))]]
+        for one in files:
+            refuse_other(one, modality)
+        refuse_unfit_series(files)

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from parfocal.core.errors import DataContractError
+from parfocal.core.image_size import refuse_huge
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -35,6 +36,8 @@ def levels(file: Path) -> Pixels:
     stored = _eight_bits(_decode(file, cv2.IMREAD_UNCHANGED), file)
     if stored.ndim == 2:
         return stored
+    if stored.shape[2] == 4 and stored[..., 3].min() != stored[..., 3].max():
+        raise DataContractError("a partly transparent mask", where=file, next="save it without transparency")
     if not (stored[..., :3] != stored[..., :1]).any():
         return np.ascontiguousarray(stored[..., 0])
     palette = _palette(file.read_bytes())
@@ -77,11 +80,17 @@ def save_mask(file: Path, mask: npt.NDArray[np.bool_]) -> Path:
 def _decode(file: Path, flags: int) -> npt.NDArray[np.generic]:
     pixels: npt.NDArray[np.generic] | None
     try:
-        pixels = cv2.imdecode(np.frombuffer(file.read_bytes(), np.uint8), flags)
+        data = file.read_bytes()
+        refuse_huge(data)
+        if flags == cv2.IMREAD_UNCHANGED and (b"eXIf" in data[:65536] or b"Exif" in data[:65536]):
+            flags = cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH  # as stored too, but turned as the tag says
+        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
     except cv2.error:  # an empty file
         pixels = None
     except OSError as error:
         raise DataContractError(f"cannot be read: {error.strerror or error}", where=file) from None
+    except DataContractError as error:
+        raise DataContractError(error.what, where=file, expected=error.expected, next=error.next) from None
     if pixels is None:
         raise DataContractError("unreadable or cut short", where=file, next="copy the file again from its origin")
     found: npt.NDArray[np.generic] = pixels

@@ -27,7 +27,6 @@ from parfocal.readers.pictures import save_mask
 
 Bools = npt.NDArray[np.bool_]
 _KEYWORD = b"parfocal"
-_AIR = -900
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,11 +65,6 @@ def cases(
     Raises:
         DataContractError: values that are not of the modality, or labels that do not fit the volume.
     """
-    if modality != "ct" and volume.array.dtype.kind == "i" and volume.array.min() <= _AIR:
-        raise DataContractError(
-            f"values down to {volume.array.min()} look like the Hounsfield units of a CT", where=file,
-            expected=f"a volume of modality {modality}", next="choose the task that fits, or another volume",
-        )  # fmt: skip
     try:
         stored = to_uint16(volume.array, modality)
     except DataContractError as error:

@@ -13,6 +13,7 @@ from parfocal.core.types import Problem, Split
 
 TABLE = "cases.csv"
 COLUMNS = ("name", "patient", "split", "grader", "assisted", "spacing")
+_MORE = "\0more"
 _TRUTH = {"": False, "0": False, "no": False, "false": False, "1": True, "yes": True, "true": True}
 
 
@@ -53,7 +54,12 @@ def read(
     problems: list[Problem] = []
     for line, values in enumerate(_lines(file, allowed), start=2):
         name = values.get("name", "")
-        row = _row(values, structures)
+        # A patient 'Smith, John' without quotes would be one of all the Smiths.
+        row = (
+            "more cells than columns: put quotes round what has a comma"
+            if _MORE in values
+            else _row(values, structures)
+        )
         if isinstance(row, str):
             problems.append(Problem(file, f"line {line}: {row}", "correct the line"))
         elif name in rows:
@@ -71,15 +77,19 @@ def _lines(file: Path, allowed: tuple[str, ...]) -> list[dict[str, str]]:
         with file.open(encoding="utf-8-sig", newline="") as stream:
             table = csv.DictReader(stream, restval="")
             columns = [column.strip().lower() for column in table.fieldnames or ()]
-            lines = [dict(zip(columns, ((text or "").strip() for text in row.values()), strict=False)) for row in table]
+            lines = [
+                dict(zip(columns, ((text or "").strip() for text in row.values()), strict=False))
+                | ({_MORE: ""} if None in row else {})
+                for row in table
+            ]
     except (OSError, UnicodeDecodeError, csv.Error, AttributeError) as error:
         raise DataContractError(f"the table cannot be read: {error}", where=file, expected="CSV in UTF-8") from None
-    unknown = sorted(set(columns) - set(allowed))
-    if unknown or not {"name", "patient"} <= set(columns):
+    once = len(columns) == len(set(columns)) and set(columns) <= set(allowed)
+    if not once or not {"name", "patient"} <= set(columns):
         raise DataContractError(
             f"the table's columns are {', '.join(columns) or 'none'}",
             where=file,
-            expected=f"name and patient, then any of {', '.join(allowed[2:])}, separated by commas",
+            expected=f"name and patient, then any of {', '.join(allowed[2:])}, each once, separated by commas",
         )
     return lines
 

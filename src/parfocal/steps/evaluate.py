@@ -93,7 +93,9 @@ def run(
 def _same_task(models: Mapping[str, Bundle], config: RunConfig) -> None:
     for name, model in models.items():
         if model.task != config.task:
-            raise DataContractError(f"the {name} is of task {model.task}", expected=config.task)
+            raise DataContractError(
+                f"the {name} is of task {model.task}", expected=config.task, next=f"--set task={model.task}"
+            )
 
 
 def _datasets(models: Mapping[str, Bundle]) -> list[Path]:

@@ -66,6 +66,12 @@ class Learner:
         Raises:
             UsageError: it gives no masks.
         """
+        if self.train.loss == "cross_entropy":
+            raise UsageError(
+                "cross entropy over classes asks for a network of several structures",
+                where="train.loss",
+                expected="bce_dice, bce, soft_dice or soft_dice_squared: every structure has a network of its own",
+            )
         objective = objectives.build(self.train.objective, self.train.loss)
         if objective.outputs != "mask":
             raise UsageError(
@@ -86,6 +92,7 @@ class Learner:
         The rest of its weights are a function of the seed and the structure's name.
         """
         model = models.build(self.spec.name, self.spec.parameters, seed=self.config.seed + sum(structure.encode()))
+        self._draws_masks(model)
         return model, pretrained.start_from(model, self.train.encoder)
 
     def fit(self, structure: str, model: nn.Module, sampler: Sampler, held_out: Mapping[str, Arrays]) -> None:
@@ -106,6 +113,18 @@ class Learner:
     def sampler(self, sources: Sequence[Source]) -> Sampler:
         """Augmented batches of these sources."""
         return Sampler(sources, self.train.batch_size, self.config.seed, self.train.augment)
+
+    def _draws_masks(self, model: nn.Module) -> None:
+        size = self.config.recipe.size
+        with torch.inference_mode():
+            shape = tuple(model.eval()(torch.zeros(1, 3 + self.objective.inputs, size, size)).shape)
+        if shape != (1, 1, size, size):
+            raise UsageError(
+                f"the network {self.spec.name} gives {list(shape)} for one picture, and not one mask",
+                where="model",
+                expected=f"[1, 1, {size}, {size}]",
+                next="name a segmentation network with one output, such as unet, residual_unet or monai",
+            )
 
     def _clicked(self) -> Clicked | None:
         """How the network is asked; None for one that looks at images alone."""

@@ -73,7 +73,7 @@ def run(source: Path, out: Path, config: RunConfig, *, champion: Path | None, re
 
 
 def _reader(config: RunConfig) -> Reader:
-    task(config.task)  # an unknown task is told before anything is read
+    recipes.refuse_unfit(config.recipe, task(config.task))  # before anything is read
     reader: Reader = FAMILY.load(config.data.reader)()
     return reader
 

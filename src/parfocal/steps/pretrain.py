@@ -87,6 +87,7 @@ def run(
         made = Pretrained(
             task=config.task,
             objective=config.pretrain.objective.name,
+            recipe=config.recipe.model_dump(mode="json"),
             images={name: len(arrays) for name, arrays in pictures.items()},
             score_name=objective.score_name,
             score=None if np.isnan(result.best_score) else result.best_score,

@@ -138,6 +138,12 @@ def _learn(
 
     A structure that the champion lacks (`champion` is None) starts from nothing, and there is nothing to go back to.
     """
+    if learner.objective.inputs:
+        raise UsageError(
+            "a network that looks at images alone cannot be taught to answer clicks",
+            where="retrain.train.objective",
+            next="train one anew: parfocal train DATASET... --set train.objective.name=interact",
+        )
     strategy = strategies.build(learner.config.retrain.strategy)
     sources = strategy.mixture(instrument, new, past)
     model = models.load(champion) if champion else learner.build(structure.name)[0]

@@ -21,6 +21,7 @@ from parfocal.preprocessing.shards import read_dataset
 from parfocal.steps import reference
 from parfocal.steps.config import RunConfig
 from parfocal.steps.learning import Learner, dataset_refs, labelled, patients_of, remember, write_memory
+from parfocal.training import pretrained as pretrained_networks
 from parfocal.training import synthesis
 
 
@@ -54,6 +55,8 @@ def run(
     if config.train.encoder.pretrained:
         source = Path(config.train.encoder.pretrained)
         origins.append(manifest.read(source, "pretrained").parent(source))
+        if pretrained_networks.read(source).recipe != config.recipe.model_dump(mode="json"):
+            reporter.note(f"{source} was pretrained on frames of another recipe than these")
     _refuse_unlike(datasets, config)
     run.params(config.flat())
     for folder in datasets:

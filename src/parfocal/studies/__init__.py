@@ -13,6 +13,7 @@ FAMILY = Family(
         "architectures": "parfocal.studies.architectures:Architectures",
         "adversarial": "parfocal.studies.adversarial:Adversarial",
         "limited-labels": "parfocal.studies.limited_labels:LimitedLabels",
+        "synthetic-pairs": "parfocal.studies.synthetic_pairs:SyntheticPairs",
         "localization": "parfocal.studies.localization:Localization",
     },
 )

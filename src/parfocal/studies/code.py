@@ -11,10 +11,18 @@ from pathlib import Path
 import parfocal
 
 ROOT = Path(parfocal.__file__).parent
-PREPARING = ("core/task.py", "phantoms", "readers", "preprocessing")
+PREPARING = (
+    "core/task.py",
+    "core/volumes.py",
+    "core/dicom.py",
+    "phantoms",
+    "readers",
+    "preprocessing",
+    "steps/preprocess.py",
+)
 LEARNING = (
     *PREPARING, "augmentation", "models", "objectives", "memory/sampler.py", "training", "evaluation/metrics.py",
-    "evaluation/constant.py", "studies/frames.py", "studies/learning.py",
+    "evaluation/constant.py", "studies/frames.py", "studies/learning.py", "studies/fundus.py", "memory/rows.py",
 )  # fmt: skip
 
 

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
+    from parfocal.training.state import FitResult
+
 Predict = Callable[[Arrays], NDArray[np.uint8]]
 """Frames to masks, uint8 {0, 1} [N, S, S]."""
 
@@ -91,6 +93,40 @@ def fit(
         held_out: chooses the best weights; without it the last ones stay.
         by_size: every picture comes equally often.
     """
+    model.load_state_dict(_fitted(model, sources, train, seed, checkpoint, reporter, held_out, by_size).weights)
+    return model
+
+
+def keep_others(
+    model: nn.Module,
+    sources: Mapping[str, Arrays],
+    train: Mapping[str, Any],
+    seed: int,
+    checkpoint: Path,
+    reporter: Reporter,
+    folder: Path,
+) -> None:
+    """Train `model` and keep the network called as `folder` that its objective trains beside it, as a model folder."""
+    from parfocal import models, objectives
+    from parfocal.training.config import TrainConfig
+
+    config = TrainConfig.parse(dict(train))
+    spec = objectives.build(config.objective, config.loss).networks()[folder.name]
+    network = models.build(spec.name, spec.parameters)
+    network.load_state_dict(_fitted(model, sources, train, seed, checkpoint, reporter).others[folder.name])
+    models.save(network, spec, folder)
+
+
+def _fitted(
+    model: nn.Module,
+    sources: Mapping[str, Arrays],
+    train: Mapping[str, Any],
+    seed: int,
+    checkpoint: Path,
+    reporter: Reporter,
+    held_out: Mapping[str, Arrays] | None = None,
+    by_size: bool = False,
+) -> FitResult:
     from parfocal import objectives
     from parfocal.memory.sampler import Sampler, Source
     from parfocal.training import engine
@@ -99,7 +135,7 @@ def fit(
     config = TrainConfig.parse({**train, "seed": seed})
     shares = [Source(name, one, len(one) if by_size else 1.0) for name, one in sources.items()]
     sampler = Sampler(shares, config.batch_size, seed, config.augment)
-    result = engine.fit(
+    return engine.fit(
         model,
         sampler,
         objectives.build(config.objective, config.loss),
@@ -110,8 +146,6 @@ def fit(
         run=Untracked(),
         stage="training",
     )
-    model.load_state_dict(result.weights)
-    return model
 
 
 def predictor(model: nn.Module) -> Predict:

@@ -7,6 +7,7 @@ model.json, weights.safetensors
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from pydantic import Field
 from safetensors import SafetensorError
@@ -30,6 +31,7 @@ class Pretrained(Config):
     schema_version: int = 1
     task: str
     objective: str
+    recipe: dict[str, Any] = Field(default_factory=dict, description="what made the frames that it learned from")
     images: dict[str, int] = Field(description="training pictures by instrument")
     score_name: str
     score: float | None = Field(description="best validation score, higher is better; none where nothing was held out")

@@ -5,11 +5,12 @@ import cv2
 import evaluation_kit
 import numpy as np
 import pytest
+import reader_kit
 import SimpleITK
 from click.testing import CliRunner, Result
 
 from parfocal import models
-from parfocal.cli.segment import segment
+from parfocal.cli.segment import _decoded, _files, _pictures, segment
 from parfocal.core import manifest
 from parfocal.core.bundle import BUNDLE, Bundle, Exported, StructureModel
 from parfocal.core.errors import DataContractError, UsageError
@@ -183,3 +184,31 @@ def test_a_volume_is_labelled_in_its_own_space(tmp_path: Path, monkeypatch: pyte
         run(tmp_path / "scan.nii.gz", "--model", tmp_path / "m", "--out", tmp_path / "b", "--clicks", "1,1")
     with pytest.raises(UsageError, match="--post is for pictures"):
         run(tmp_path / "scan.nii.gz", "--model", tmp_path / "m", "--out", tmp_path / "c", "--post", "convex")
+
+
+def test_a_picture_that_cannot_be_read_is_told_at_the_end_and_costs_the_others_nothing(tmp_path: Path) -> None:
+    photograph(tmp_path / "photos" / "a.png")
+    photograph(tmp_path / "photos" / "c.png", column=200)
+    (tmp_path / "photos" / "b.png").write_bytes((tmp_path / "photos" / "a.png").read_bytes()[:200])
+    model = sealed(tmp_path / "m")
+    with pytest.raises(DataContractError, match=r"(?s)1 of 3 .*b\.png: unreadable or cut short"):
+        run(tmp_path / "photos", "--model", model, "--out", tmp_path / "out")
+    assert sorted(json.loads((tmp_path / "out" / "results.json").read_text())) == ["a", "c"]
+    with pytest.raises(DataContractError, match="unreadable or cut short"):
+        run(tmp_path / "photos" / "b.png", "--model", model, "--out", tmp_path / "none")
+    assert list((tmp_path / "none").iterdir()) == []
+
+
+def test_dicom_is_known_by_its_bytes_a_slice_asks_for_its_series_and_a_photograph_is_one_picture(
+    tmp_path: Path,
+) -> None:
+    reader_kit.series(tmp_path / "ct", reader_kit.hu(0))
+    with pytest.raises(DataContractError, match="one DICOM slice"):
+        _decoded(tmp_path / "ct" / "IM0001", "ct")
+    assert _pictures(_files([tmp_path / "ct"]), "ct") == [tmp_path / "ct"]
+    pixels = np.random.default_rng(0).integers(0, 255, (60, 80, 3), np.uint8)
+    reader_kit.dicom(tmp_path / "eyes" / "E1", pixels, x0008_0060="OP")
+    assert _pictures(_files([tmp_path / "eyes"]), "colour fundus photograph") == [tmp_path / "eyes" / "E1"]
+    assert np.array_equal(_decoded(tmp_path / "eyes" / "E1", "colour fundus photograph"), pixels[..., ::-1])
+    with pytest.raises(DataContractError, match="modality OP"):
+        _decoded(tmp_path / "eyes" / "E1", "x-ray")

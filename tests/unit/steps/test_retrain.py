@@ -80,3 +80,8 @@ def test_a_corrupt_champion_is_refused_and_the_file_named(folder: Path, tmp_path
 def test_an_unknown_strategy_suggests_the_nearest(folder: Path) -> None:
     with pytest.raises(UsageError, match="did you mean 'replay'"):
         learning_kit.config("retrain.strategy.name=replai")
+
+
+def test_a_network_that_looks_at_images_alone_is_not_taught_clicks(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="answer clicks"):
+        learning_kit.challenge(tmp_path, tmp_path / "next", "retrain.train.objective.name=interact")

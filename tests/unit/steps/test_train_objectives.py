@@ -67,3 +67,20 @@ def test_other_networks_go_the_same_way(folder: Path, tmp_path: Path, name: str)
     )
     out = fit(folder, tmp_path / "m", f"model.name={name}", *options)
     assert Predictor(out).predict(data_kit.picture(1)).masks["cup"].shape == (60, 80)
+
+
+@pytest.mark.parametrize(
+    ("override", "complaint"),
+    [
+        ("train.loss=cross_entropy", "several structures"),
+        ("model.options={out_channels: 2}", "not one mask"),
+        ("model.name=localizer", "not one mask"),
+        ("model.name=lgan_critic", "not one mask"),
+    ],
+)
+def test_what_would_draw_no_mask_of_one_structure_is_refused_before_anything_is_trained(
+    folder: Path, tmp_path: Path, override: str, complaint: str
+) -> None:
+    with pytest.raises(UsageError, match=complaint):
+        fit(folder, tmp_path / "m", override)
+    assert not (tmp_path / "m").exists()

@@ -4,13 +4,30 @@ from __future__ import annotations
 
 from typing import Literal
 
+from parfocal.core.errors import DataContractError
+
 PNG = b"\x89PNG\r\n\x1a\n"
 JPEG = b"\xff\xd8\xff"
 TIFF = (b"II*\0", b"MM\0*")
+MOST_PIXELS = 150_000_000
+"""More than any camera, detector or scanner gives; a file of some kilobytes can claim, and fill, gigabytes."""
 _NO_FRAME = {0xC4, 0xC8, 0xCC}
 """Markers among JPEG's C0-CF that do not start a frame: tables and a reserved one."""
 _WIDTH, _HEIGHT, _SHORT = 256, 257, 3
 """Tags of TIFF, and the type of a number of two bytes; the other one that a size may have is of four."""
+
+
+def refuse_huge(data: bytes) -> None:
+    """Refuse a JPEG, PNG or TIFF file of more than `MOST_PIXELS`, before it is decoded.
+
+    Raises:
+        DataContractError: it is.
+    """
+    size = image_size(data)
+    if size is not None and size[0] * size[1] > MOST_PIXELS:
+        raise DataContractError(
+            f"{size[0]} x {size[1]} pixels", expected=f"at most {MOST_PIXELS:,}", next="is this a picture of a patient?"
+        )
 
 
 def image_size(data: bytes) -> tuple[int, int] | None:

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from parfocal.preprocessing.image_size import image_size
+from parfocal.core.image_size import image_size
 
 PIXELS = np.random.default_rng(0).integers(0, 255, (37, 53, 3), dtype=np.uint8)
 
