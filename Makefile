@@ -27,6 +27,8 @@ $(READY): pyproject.toml constraints.txt setup.py
 demo: $(READY)  ## the whole loop: camera A is served, then B arrives. DATA= and NEW= take your own folders
 	@$(BIN)/parfocal demo $(if $(DATA),--data $(DATA)) $(if $(NEW),--new $(NEW)) $(ARGS)
 
+# One thread a worker: JOBS processes with as many threads each as there are cores would only fight for them.
+test: export OMP_NUM_THREADS ?= 1
 test: $(READY)  ## all tests that a machine without a GPU runs in minutes, JOBS= at a time
 	$(PYTEST) -m "not slow and not gpu" $(ARGS)
 
