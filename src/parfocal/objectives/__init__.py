@@ -127,6 +127,16 @@ class Objective(Protocol):
         ...
 
 
+class OneNetwork:
+    """The part of an objective that says: the main network learns, and there is no other."""
+
+    def networks(self) -> Mapping[str, ModelSpec]:
+        return {}
+
+    def players(self) -> Mapping[str, Player]:
+        return {MAIN: Player((MAIN,))}
+
+
 class ObjectiveConfig(MemberConfig):
     """Which objective, and its own settings beside its name."""
 

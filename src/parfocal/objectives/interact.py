@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -13,8 +12,7 @@ from pydantic import Field
 from parfocal.augmentation import clicks
 from parfocal.augmentation.clicks import Click
 from parfocal.core.config import Config
-from parfocal.models import ModelSpec
-from parfocal.objectives import MAIN, UNKNOWN, Batch, Networks, Parts, Player, SegmentLoss, losses
+from parfocal.objectives import MAIN, UNKNOWN, Batch, Networks, OneNetwork, Parts, SegmentLoss, losses
 from parfocal.objectives.passes import predicting
 
 Masks = NDArray[np.bool_]
@@ -40,7 +38,7 @@ class InteractSettings(Config):
     )
 
 
-class Interact:
+class Interact(OneNetwork):
     """The supervised loss of the last answer in a dialogue of clicks.
 
     Each picture gets 1 to `max_clicks` clicks, the number drawn evenly: the first on the object's innermost point
@@ -65,12 +63,6 @@ class Interact:
     def __init__(self, settings: InteractSettings, loss: SegmentLoss = "bce_dice") -> None:
         self.settings = settings
         self.supervised = losses.one_structure(loss, "interact")
-
-    def networks(self) -> Mapping[str, ModelSpec]:
-        return {}
-
-    def players(self) -> Mapping[str, Player]:
-        return {MAIN: Player((MAIN,))}
 
     def loss(self, player: str, networks: Networks, batch: Batch) -> tuple[torch.Tensor, Parts]:  # noqa: ARG002
         emptied = batch.rng.random(len(batch.images)) < self.settings.background_share

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -10,15 +9,14 @@ import torch
 from numpy.typing import NDArray
 
 from parfocal.core.config import Config
-from parfocal.models import ModelSpec
-from parfocal.objectives import MAIN, Batch, Networks, Parts, Player, SegmentLoss
+from parfocal.objectives import MAIN, Batch, Networks, OneNetwork, Parts, SegmentLoss
 
 
 class LocalizeSettings(Config):
     """Nothing: paper 004 has no choice to make in its loss."""
 
 
-class Localize:
+class Localize(OneNetwork):
     """Mean squared error of (x, y), over both coordinates and the pictures that have a point.
 
     A picture without a point (nan in either coordinate) is left out; a batch without any costs 0, connected to the
@@ -40,12 +38,6 @@ class Localize:
 
     def __init__(self, settings: LocalizeSettings, loss: SegmentLoss = "bce_dice") -> None:  # noqa: ARG002
         self.settings = settings
-
-    def networks(self) -> Mapping[str, ModelSpec]:
-        return {}
-
-    def players(self) -> Mapping[str, Player]:
-        return {MAIN: Player((MAIN,))}
 
     def loss(self, player: str, networks: Networks, batch: Batch) -> tuple[torch.Tensor, Parts]:  # noqa: ARG002
         error, known = _error(networks, batch)

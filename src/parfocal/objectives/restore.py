@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -13,8 +12,7 @@ from torch.nn import functional
 
 from parfocal.augmentation.distortion import DistortionConfig, apply, draw, flipped
 from parfocal.core.config import Config
-from parfocal.models import ModelSpec
-from parfocal.objectives import MAIN, Batch, Networks, Parts, Player, SegmentLoss
+from parfocal.objectives import MAIN, Batch, Networks, OneNetwork, Parts, SegmentLoss
 
 
 class RestoreSettings(Config):
@@ -28,7 +26,7 @@ class RestoreSettings(Config):
     )
 
 
-class Restore:
+class Restore(OneNetwork):
     """The difference of a picture and what the network makes of its distortion.
 
     Pictures are distorted on the CPU as uint8, from the batch's generator, also on a GPU: about 0.05 ms each and one
@@ -49,12 +47,6 @@ class Restore:
 
     def __init__(self, settings: RestoreSettings, loss: SegmentLoss = "bce_dice") -> None:  # noqa: ARG002
         self.settings = settings
-
-    def networks(self) -> Mapping[str, ModelSpec]:
-        return {}
-
-    def players(self) -> Mapping[str, Player]:
-        return {MAIN: Player((MAIN,))}
 
     def loss(self, player: str, networks: Networks, batch: Batch) -> tuple[torch.Tensor, Parts]:  # noqa: ARG002
         restored, original = self._restored(networks, batch)

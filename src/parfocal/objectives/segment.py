@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -10,15 +9,14 @@ import torch
 from numpy.typing import NDArray
 
 from parfocal.core.config import Config
-from parfocal.models import ModelSpec
-from parfocal.objectives import MAIN, Batch, Networks, Parts, Player, SegmentLoss, losses
+from parfocal.objectives import MAIN, Batch, Networks, OneNetwork, Parts, SegmentLoss, losses
 
 
 class SegmentSettings(Config):
     """Nothing: the loss is `train.loss`."""
 
 
-class Segment:
+class Segment(OneNetwork):
     """Compares logits with a mask.
 
     Networks: the main one alone, any head. Logs: the parts of the loss, ``bce`` and ``soft_dice`` by default, in nats.
@@ -37,12 +35,6 @@ class Segment:
     def __init__(self, settings: SegmentSettings, loss: SegmentLoss = "bce_dice") -> None:
         self.settings = settings
         self.supervised = loss
-
-    def networks(self) -> Mapping[str, ModelSpec]:
-        return {}
-
-    def players(self) -> Mapping[str, Player]:
-        return {MAIN: Player((MAIN,))}
 
     def loss(self, player: str, networks: Networks, batch: Batch) -> tuple[torch.Tensor, Parts]:  # noqa: ARG002
         return losses.supervised(self.supervised, networks[MAIN](batch.images), batch.target)

@@ -2,61 +2,24 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import Literal
 
 import cv2
-import numpy as np
-import numpy.typing as npt
-from pydantic import Field
 
-from parfocal.core.errors import DataContractError
-from parfocal.core.task import Structure
 from parfocal.preprocessing.contrast import equalise
 from parfocal.preprocessing.images import Picture, Pixels
-from parfocal.preprocessing.recipes import Recipe
-from parfocal.preprocessing.roi import Box, interpolation, structure_box, trim_box
+from parfocal.preprocessing.photograph import PhotographRecipe, refuse_grey
+from parfocal.preprocessing.roi import Box, interpolation
 
 
-class FundusRecipe(Recipe):
+class FundusRecipe(PhotographRecipe):
     """Of a photograph; kept in the bundle, so that inference repeats exactly this."""
 
-    modalities: ClassVar[tuple[str, ...]] = ("colour fundus photograph",)
     name: Literal["fundus"] = "fundus"
-    border: float = Field(
-        default=0.10,
-        ge=0,
-        lt=0.5,
-        description="fraction of the image's side to trim on every edge: black surround, text and lens flare",
-    )
-    roi_margin: float = Field(
-        default=0.10,
-        ge=0,
-        le=2,
-        description="fraction of the outer structure's box to add on every side before looking inside it",
-    )
-    size: int = Field(default=128, ge=16, le=1024, description="pixels, side of the square frame")
-    clahe_clip: float = Field(
-        default=2.0, ge=0, description="contrast limit of the equalisation, times the mean bin; 0 leaves it out"
-    )
-    clahe_tiles: int = Field(default=8, ge=1, le=64, description="tiles of the equalisation along each side")
-
-    @property
-    def contrast_tiles(self) -> int:
-        return self.clahe_tiles
-
-    def box(
-        self, structure: Structure, height: int, width: int, outer: npt.NDArray[np.generic] | None = None
-    ) -> Box | None:
-        """The trimmed photograph, or the box of the outer structure with its margin; see `Recipe.box`."""
-        if structure.inside is None:
-            return trim_box(height, width, self.border)
-        return None if outer is None else structure_box(outer, self.roi_margin)
 
     def frame(self, image: Picture, box: Box) -> Pixels:
         """Crop a BGR photograph [H, W, 3] to `box`, resize and equalise it to BGR uint8 [size, size, 3]."""
-        if image.dtype != np.uint8 or image.ndim != 3:
-            # Dividing by 256 would be wrong: twelve-bit cameras would come out black.
-            raise DataContractError(f"{image.dtype} grey pixels", next="export the photograph with 8 bits a channel")
+        refuse_grey(image)
         size = (self.size, self.size)
         frame: Pixels = cv2.resize(image[box.window], size, interpolation=interpolation(box, self.size))
         return equalise(frame, self.clahe_clip, self.clahe_tiles)

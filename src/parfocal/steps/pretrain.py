@@ -22,9 +22,8 @@ from parfocal.preprocessing.images import Pixels, decode_image
 from parfocal.preprocessing.shards import Arrays, read_arrays, read_dataset, read_points
 from parfocal.steps.config import RunConfig
 from parfocal.steps.learning import dataset_refs
-from parfocal.training import engine
+from parfocal.training import engine, synthesis
 from parfocal.training.pretrained import PRETRAINED, Pretrained
-from parfocal.training.synthesis import TRANSLATOR
 
 
 def run(
@@ -79,11 +78,7 @@ def run(
         )
         model.load_state_dict(result.weights)
         models.save(model, spec, scratch)
-        if TRANSLATOR in result.others:
-            back = objective.networks()[TRANSLATOR]
-            network = models.build(back.name, back.parameters)
-            network.load_state_dict(result.others[TRANSLATOR])
-            models.save(network, back, scratch / TRANSLATOR)
+        synthesis.keep(objective, result.others, scratch)
         made = Pretrained(
             task=config.task,
             objective=config.pretrain.objective.name,
@@ -104,7 +99,7 @@ def specification(config: RunConfig, objective: Objective) -> ModelSpec:
         return config.model.model_copy(update={"name": "localizer"}).spec()
     if objective.outputs == "image":
         return config.model.spec(out_channels=3)
-    if TRANSLATOR in objective.networks():
+    if synthesis.TRANSLATOR in objective.networks():
         return config.model.spec()
     raise UsageError(
         f"the objective {config.pretrain.objective.name} is not one for pretraining",

@@ -97,7 +97,7 @@ def fit(
     return model
 
 
-def keep_others(
+def keep_translator(
     model: nn.Module,
     sources: Mapping[str, Arrays],
     train: Mapping[str, Any],
@@ -106,15 +106,14 @@ def keep_others(
     reporter: Reporter,
     folder: Path,
 ) -> None:
-    """Train `model` and keep the network called as `folder` that its objective trains beside it, as a model folder."""
-    from parfocal import models, objectives
+    """Train `model` by the objective `cycle` and keep the way back from masks to images inside `folder`."""
+    from parfocal import objectives
+    from parfocal.training import synthesis
     from parfocal.training.config import TrainConfig
 
     config = TrainConfig.parse(dict(train))
-    spec = objectives.build(config.objective, config.loss).networks()[folder.name]
-    network = models.build(spec.name, spec.parameters)
-    network.load_state_dict(_fitted(model, sources, train, seed, checkpoint, reporter).others[folder.name])
-    models.save(network, spec, folder)
+    result = _fitted(model, sources, train, seed, checkpoint, reporter)
+    synthesis.keep(objectives.build(config.objective, config.loss), result.others, folder)
 
 
 def _fitted(

@@ -184,7 +184,7 @@ def _pairs(cell: Cell, few: Frames, learned: Frames, place: Place, reporter: Rep
     def make(folder: Path, work: Path) -> None:
         sources = {"labelled": few.arrays} | ({"unlabelled": hidden} if len(hidden) else {})
         network = learning.build(own["model"], cell.seed)
-        learning.keep_others(network, sources, own["cycle"], cell.seed, work, reporter, folder / synthesis.TRANSLATOR)
+        learning.keep_translator(network, sources, own["cycle"], cell.seed, work, reporter, folder)
 
     shared = {key: own[key] for key in ("model", "cycle", "labelled", "seed")}
     network = synthesis.translator(place.once(shared, [ROLE], make))

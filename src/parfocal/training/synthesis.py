@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -13,12 +14,23 @@ from parfocal import models
 from parfocal.augmentation import geometric
 from parfocal.augmentation.geometric import AugmentConfig
 from parfocal.core.errors import DataContractError
+from parfocal.objectives import Objective
 from parfocal.preprocessing.shards import Arrays
 from parfocal.training import hardware
+from parfocal.training.normalization import Weights
 
 TRANSLATOR = "translator"
 """Folder of the network from masks to images inside a pretrained one; the objective `cycle` leaves it there."""
 _BATCH = 16
+
+
+def keep(objective: Objective, others: Mapping[str, Weights], folder: Path) -> None:
+    """Keep the way back inside `folder`, where training by `objective` has left one among `others`."""
+    if TRANSLATOR in others:
+        spec = objective.networks()[TRANSLATOR]
+        network = models.build(spec.name, spec.parameters)
+        network.load_state_dict(others[TRANSLATOR])
+        models.save(network, spec, folder / TRANSLATOR)
 
 
 def translator(pretrained: Path) -> nn.Module:
