@@ -1,26 +1,15 @@
 """The alert rules say what their unit tests say, and every one of them is tested."""
 
 import re
-import shutil
-import subprocess
 from pathlib import Path
 
 import pytest
 import yaml
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
-from prometheus_client.metrics import MetricWrapperBase
+from manifests_kit import MONITORING, exposed, tool
 
-MONITORING = Path(__file__).parents[2] / "manifests" / "monitoring"
 RULES = MONITORING / "rules" / "parfocal.yaml"
 TESTS = MONITORING / "rules_test" / "parfocal_test.yaml"
 ALERTS = [rule["alert"] for group in yaml.safe_load(RULES.read_text())["groups"] for rule in group["rules"]]
-
-
-def tool(name: str, *words: object) -> "subprocess.CompletedProcess[str]":
-    found = shutil.which(name)
-    if found is None:
-        pytest.skip(f"{name} is not installed: `make system` installs it (Debian: prometheus, prometheus-alertmanager)")
-    return subprocess.run([found, *map(str, words)], capture_output=True, text=True, check=False)
 
 
 def test_prometheus_can_read_the_rules() -> None:
@@ -51,28 +40,6 @@ def test_the_tests_notice_a_rule_that_never_or_always_fires(tmp_path: Path, aler
     done = tool("promtool", "test", "rules", tmp_path / "rules_test" / TESTS.name)
     assert done.returncode != 0
     assert alert in done.stdout + done.stderr
-
-
-def exposed(folder: Path) -> dict[str, set[str]]:
-    """Every sample that the two services show Prometheus, with the labels that it can have."""
-    from parfocal_serving.monitor.database import connect
-    from parfocal_serving.monitor.metrics import MonitorCollector
-    from parfocal_serving.monitor.references import References
-    from parfocal_serving.segmenter import metrics
-
-    found: dict[str, set[str]] = {}
-    for metric in vars(metrics).values():
-        if isinstance(metric, MetricWrapperBase):
-            (family,) = metric.describe()
-            suffixes = {"counter": ("_total",), "histogram": ("_bucket", "_sum", "_count")}.get(family.type, ("",))
-            found |= {family.name + suffix: set(metric._labelnames) for suffix in suffixes}
-    database = connect(f"sqlite:///{folder / 'monitor.db'}")
-    for family in MonitorCollector(database, References(folder), "fundus").collect():
-        assert isinstance(family, CounterMetricFamily | GaugeMetricFamily)
-        name = family.name + ("_total" if family.type == "counter" else "")
-        found[name] = set(family._labelnames) | {label for sample in family.samples for label in sample.labels}
-    database.close()
-    return found
 
 
 @pytest.mark.parametrize("alert", ALERTS)
