@@ -65,7 +65,7 @@ lock: $(READY)  ## write constraints.txt from this environment
 
 system: ## the Debian packages that the wider tests use (run as root)
 	apt-get update -qq
-	apt-get install -y -qq --no-install-recommends git prometheus prometheus-alertmanager
+	apt-get install -y -qq --no-install-recommends git postgresql prometheus prometheus-alertmanager
 
 clean:  ## remove what was built here; runs/ stays
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache src/*.egg-info

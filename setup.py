@@ -22,5 +22,8 @@ for folder, name in TOP.items():
 setup(
     packages=packages,
     package_dir=package_dir,
-    package_data={"": ["*.yaml", "*.md", "*.j2", "*.html", "py.typed", "OWNERS"], "parfocal_manifests": ["**/*.yaml"]},
+    package_data={
+        "": ["*.yaml", "*.md", "*.j2", "*.html", "py.typed", "OWNERS"],
+        "parfocal_manifests": ["**/*.yaml", "**/*.json"],
+    },
 )

@@ -59,7 +59,7 @@ class Platform(Config):
     claim: str = Field(default="", description="PersistentVolumeClaim (ReadWriteMany) for checkpoints and kept folders")
     mount: str = Field(default="/var/lib/parfocal", description="where the claim is mounted")
     config_map: str = Field(default="", description="ConfigMap whose keys below become environment variables")
-    config_keys: tuple[str, ...] = ("MLFLOW_TRACKING_URI", "PARFOCAL_STATE", "PARFOCAL_SHARED")
+    config_keys: tuple[str, ...] = ("MLFLOW_TRACKING_URI", "PARFOCAL_STATE", "PARFOCAL_SHARED", "PARFOCAL_IMAGE")
     secret: str = Field(default="", description="Secret whose keys below become environment variables")
     secret_keys: tuple[str, ...] = ("PARFOCAL_DATABASE_URL",)
 

@@ -1,10 +1,14 @@
 """Being here puts this folder on the path, so that tests of several folders share the `*_kit.py` modules beside it."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from postgres_kit import Cluster
 
 
 @pytest.fixture
@@ -19,3 +23,22 @@ def real_data() -> Callable[[str], Path]:
         return folder
 
     return find
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator["Cluster"]:
+    """A PostgreSQL for all tests of this process that do not stop it; skipped where it is not installed."""
+    from postgres_kit import Cluster
+
+    made = Cluster()
+    yield made
+    made.remove()
+
+
+@pytest.fixture
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """An empty database: SQLite, unless `postgres_kit.BOTH` asks for PostgreSQL too."""
+    if getattr(request, "param", "sqlite") == "sqlite":
+        return f"sqlite:///{tmp_path / 'monitor.db'}"
+    found: Cluster = request.getfixturevalue("postgres")
+    return found.database()

@@ -1,12 +1,16 @@
 """A study that trains nothing, and rows as a study would give them."""
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from parfocal.core.protocols import Reporter
+from parfocal.core.reporting import Silent
+from parfocal.studies import output, running
 from parfocal.studies.intervals import chosen, mean, metric
-from parfocal.studies.study import Cell, Data, Need, Place, Row, Scale
+from parfocal.studies.running import StudyConfig
+from parfocal.studies.study import CONSTANT, Cell, Data, Need, Place, Row, Scale
 from parfocal.studies.tables import Entry, Line, Table
 
 SCORES = {"dice": 0.9, "iou": 0.8, "hausdorff": 3.0, "hd95": 2.0, "row_hausdorff_legacy": 1.0, "radii_ratio": 1.0}
@@ -79,3 +83,19 @@ class Toy:
     def _part(self, folder: Path) -> None:
         self.note("part")
         (folder / "part").write_text("whole")
+
+
+def at_smoke(name: str, folder: Path) -> output.Result:
+    """Run a study at the scale `smoke` on phantoms into `folder`/out, and see that its tables and files are whole."""
+    config = StudyConfig(study=name, scale="smoke")
+    _, result = running.run(config, folder / "out", state=folder / "state", reporter=Silent())
+    main = result.tables[0]
+    assert CONSTANT in {*main.columns, *(line.name for line in main.lines)}
+    ours = [entry.value for line in main.lines for entry in line.entries if entry.value is not None]
+    assert len(ours) >= 8
+    assert all(math.isfinite(value) for value in ours)
+    learned = [row.metrics.get("dice", 0.0) for row in output.read_scores(folder / "out") if row.arm != CONSTANT]
+    assert max(learned) > 0.3, "something was learned"
+    for file in ("report.html", "summary.md", "scores.csv", "study.json", f"{main.name}.csv", f"{main.name}.svg"):
+        assert (folder / "out" / file).stat().st_size
+    return result

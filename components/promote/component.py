@@ -32,7 +32,7 @@ def promote(
     """
     from pathlib import Path
 
-    from parfocal.adapters import connect, kubeflow
+    from parfocal.adapters import connect, kubeflow, monitored
     from parfocal.core.reporting import JsonLines
     from parfocal.steps import promote as step
     from parfocal.steps.config import RunConfig
@@ -49,5 +49,6 @@ def promote(
             ledger=platform.ledger,
             run=run,
             reporter=JsonLines(),
+            origin=monitored.origin(idempotency_key),
         )
     return kubeflow.show_decision(decision, Path(promotion.path), metrics, summary)

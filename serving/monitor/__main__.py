@@ -9,6 +9,7 @@ import sys
 
 import uvicorn
 from parfocal_serving.monitor.app import build
+from parfocal_serving.monitor.database import migrate
 from parfocal_serving.monitor.guard import loopback
 from parfocal_serving.monitor.settings import MonitorSettings
 
@@ -23,10 +24,14 @@ def main() -> int:
     )
     parser.add_argument("--port", type=int, default=8081)
     parser.add_argument("--fd", type=int, help="listen on this inherited socket instead")
+    parser.add_argument("--migrate", action="store_true", help="bring the database to this version, and end")
     said = parser.parse_args()
     settings = MonitorSettings()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     try:
+        if said.migrate:
+            print(migrate(settings.monitor_database))  # noqa: T201
+            return 0
         if not settings.token and not loopback(said.host):
             raise UsageError(
                 f"without a token the monitor does not listen on {said.host}",

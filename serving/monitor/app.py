@@ -7,6 +7,7 @@ never keeps the page or Prometheus waiting for more than the database's own turn
 from __future__ import annotations
 
 import json
+import logging
 import secrets
 import time
 from collections.abc import AsyncIterator
@@ -30,7 +31,12 @@ from starlette.exceptions import HTTPException
 from parfocal.core.errors import DataContractError, OutsideServiceError, ParfocalError, UsageError
 
 TEXTS = ("patient", "grader", "name", "assisted")
+WEBHOOK = "4"
+"""Version of Alertmanager's webhook, unchanged since its 0.6."""
+ALERTS_BYTES = 10_000_000
+"""Of a call of the webhook: thousands of alerts in one group, and no memory for whoever holds the token to fill."""
 YES = {"1", "yes", "true"}
+logger = logging.getLogger(__name__)
 STATUS = (
     (NameTakenError, 409),
     (TooLargeError, 413),
@@ -81,8 +87,14 @@ def _writing(app: FastAPI, monitor: Service) -> None:
 
     @app.post("/alerts")
     async def alerts(request: Request) -> JSONResponse:
-        if not isinstance(_json(await request.body()).get("alerts"), list):
+        body = await request.body()
+        if len(body) > ALERTS_BYTES:
+            return problem(413, "the body is too large", expected=f"at most {ALERTS_BYTES / 1e6:g} MB of alerts")
+        said = _json(body)
+        if not isinstance(said.get("alerts"), list):
             raise DataContractError("this is no call of Alertmanager's webhook", expected='{"alerts": [...], ...}')
+        if said.get("version") != WEBHOOK:  # it wakes all the same: what stands in alarm is read from the database
+            logger.warning("a call of version %.20r, not %s, of Alertmanager's webhook", said.get("version"), WEBHOOK)
         await run_in_threadpool(monitor.alerted)
         return JSONResponse({"woken": True}, 202)
 
@@ -113,6 +125,10 @@ def _reading(app: FastAPI, monitor: Service) -> None:
     def state() -> JSONResponse:
         return JSONResponse(monitor.view.read(), headers={"Cache-Control": "no-store"})
 
+    @app.get("/api/history")
+    def history() -> JSONResponse:
+        return JSONResponse(monitor.past.read(), headers={"Cache-Control": "no-store"})
+
     @app.get("/")
     def home() -> HTMLResponse:
         nonce = secrets.token_urlsafe(16)
@@ -120,7 +136,7 @@ def _reading(app: FastAPI, monitor: Service) -> None:
             f"default-src 'none'; style-src 'unsafe-inline'; script-src 'nonce-{nonce}'; connect-src 'self'; "
             "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
         )
-        text = page.render(monitor.view.read(), nonce=nonce, now=time.time())
+        text = page.render(monitor.view.read(), monitor.past.read(), nonce=nonce, now=time.time())
         return HTMLResponse(text, headers={"Content-Security-Policy": policy, "Cache-Control": "no-store"})
 
     @app.get("/metrics")

@@ -93,6 +93,13 @@ class CaseStore:
         masked = {file.stem for name in self._structures for file in _visible(folder / name)}
         return sum(file.stem in masked for file in _visible(folder / IMAGES))
 
+    def names(self, instrument: str) -> set[str]:
+        """Of all its cases with a mask, in experiences that are closed too."""
+        if not NAME.fullmatch(instrument):
+            return set()
+        folders = [self._open / instrument, *_visible(self._closed / instrument)]
+        return {file.stem for folder in folders for name in self._structures for file in _visible(folder / name)}
+
     def instruments(self) -> list[str]:
         """Those for which something was handed in."""
         return sorted(entry.name for entry in _visible(self._open) if entry.is_dir())

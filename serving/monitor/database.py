@@ -3,32 +3,53 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
-from parfocal_serving.monitor.schema import METADATA
 from sqlalchemy import Connection, Table
 from sqlalchemy.dialects import postgresql, sqlite
 
 from parfocal.adapters.sql import Database
+from parfocal.adapters.versions import Versions
 
 __all__ = ["Database", "add", "connect", "ignore", "upsert"]
 
+VERSIONS = Versions(Path(__file__).with_name("versions"), "monitor_version", first="monitor_observations")
+BUSY_SECONDS = 4.0
+"""How long a writer waits for another: a segmenter that waits for its answer gives up after ten."""
 POSTGRES_LOCK = 0x7061726D
 """Number of the advisory lock of the monitor's writers; the ledger in the same database has another."""
 _INSERT: Mapping[str, Any] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
 
 
 def connect(url: str) -> Database:
-    """Open the monitor's database, SQLite or PostgreSQL, and make the tables that are not there.
+    """Open the monitor's database, SQLite or PostgreSQL, and bring its tables to the version of this program.
 
     Raises:
-        UsageError: the URL names no database that can be used.
+        UsageError: the URL names no database that can be used, or one of a newer program.
         OutsideServiceError: it cannot be reached.
     """
-    advice = "see that it runs and has room; what was not answered with 200 is sent again"
-    found = Database(url, METADATA, name="the monitor", lock=POSTGRES_LOCK, advice=advice, only=tuple(_INSERT))
+    found = _described(url)
     with found.read():
         return found
+
+
+def _described(url: str) -> Database:
+    advice = "see that it runs and has room; what was not answered with 200 is sent again"
+    return Database(
+        url, VERSIONS, name="the monitor", lock=POSTGRES_LOCK, advice=advice, only=tuple(_INSERT), busy=BUSY_SECONDS
+    )
+
+
+def migrate(url: str) -> str:
+    """Bring a database to the version of this program; what was done, for a person. Raises as `connect` does."""
+    found = _described(url)
+    try:
+        before, now = found.migrate(), VERSIONS.known[-1]
+    finally:
+        found.close()
+    done = "is" if before == now else f"was {f'of version {before[1:]}' if before else 'empty'}, is now"
+    return f"{found.shown} {done} of version {now[1:]}"
 
 
 def upsert(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:

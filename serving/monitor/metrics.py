@@ -6,10 +6,12 @@ import math
 from collections.abc import Iterable, Iterator
 
 from parfocal_serving.monitor.database import Database
+from parfocal_serving.monitor.lead import Lead
 from parfocal_serving.monitor.references import References
 from parfocal_serving.monitor.schema import DECISIONS, RUNS
-from parfocal_serving.monitor.standing import Watched, standing
+from parfocal_serving.monitor.standing import Watched, shown, standing
 from parfocal_serving.monitor.store import counters
+from parfocal_serving.monitor.worth import Quality
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
@@ -28,12 +30,26 @@ COUNTED = {
 class MonitorCollector(Collector):
     """Counters are kept in the database, so a restart does not set them back."""
 
-    def __init__(self, database: Database, references: References, task: str) -> None:
+    def __init__(
+        self,
+        database: Database,
+        references: References,
+        task: str,
+        quality: Quality | None = None,
+        lead: Lead | None = None,
+    ) -> None:
         self._database, self._references, self._task = database, references, task
+        self._quality, self._lead = quality or Quality(task), lead
 
     def collect(self) -> Iterator[Metric]:
         with self._database.read() as connection:
             watched = standing(connection, self._references, self._task)
+            reference_id = shown(connection, self._references, self._task)
+            judge = self._references.judge(reference_id)
+            dice = {
+                one.name: self._quality.of(connection, judge, reference_id, one.name, one.observations)
+                for one in watched
+            }
             counted = counters(connection, self._task)
             runs = connection.execute(
                 select(RUNS.c.state, func.count()).where(RUNS.c.task == self._task).group_by(RUNS.c.state)
@@ -45,6 +61,22 @@ class MonitorCollector(Collector):
             ).all()
         yield from self._streams(watched)
         yield from self._instruments(watched)
+        yield _filled(
+            GaugeMetricFamily(
+                "parfocal_predicted_dice",
+                "Predicted mean Dice of an instrument's newest answers.",
+                labels=["task", "instrument", "structure"],
+            ),
+            (
+                ([self._task, label(name), structure], found.estimate)
+                for name, structures in dice.items()
+                for structure, found in structures.items()
+            ),
+        )
+        if self._lead is not None:
+            yield GaugeMetricFamily(
+                "parfocal_monitor_leads", "1 in the monitor that decides; 0 in one that waits.", value=self._lead.held
+            )
         yield _filled(
             GaugeMetricFamily("parfocal_runs", "Retrains by state.", labels=["task", "state"]),
             (([self._task, state], number) for state, number in runs),

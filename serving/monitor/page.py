@@ -11,6 +11,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 WIDTH, HEIGHT, EDGE = 640.0, 130.0, 6.0
 """Of a stream's picture, in its own units."""
+LABELS, TOP, LANE = 90.0, 20.0, 18.0
+"""Of the time line: room for the instruments' names, for the versions, and height of an instrument."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +57,71 @@ def picture(history: Sequence[Sequence[float]], threshold: float | None, alarm_a
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """A stretch of time in a lane: SVG coordinates, and what it was."""
+
+    x: float
+    width: float
+    kind: str
+    title: str
+
+
+@dataclass(frozen=True, slots=True)
+class Lane:
+    """What happened at one instrument."""
+
+    name: str
+    y: float
+    bars: tuple[Bar, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TimeLine:
+    """Alarms and retrains by instrument under the champions' reigns, as SVG coordinates.
+
+    Attributes:
+        champions: x of each takeover and the version that took over.
+        since, until: unix seconds at the left and the right edge.
+    """
+
+    lanes: tuple[Lane, ...]
+    champions: tuple[tuple[float, str], ...]
+    height: float
+    since: float
+    until: float
+
+
+def time_line(past: Mapping[str, Any], now: float) -> TimeLine | None:
+    """Lay the history out, from its first event to now; None where nothing has happened yet."""
+    spans = [("alarm", one) for one in past["alarms"]] + [("retrain", one) for one in past["retrains"]]
+    starts = [one["since"] for _, one in spans] + [one["since"] for one in past["champions"]]
+    if not starts:
+        return None
+    since = min(starts)
+    scale = (WIDTH - LABELS - EDGE) / max(now - since, 1.0)
+
+    def x(moment: float) -> float:
+        return round(LABELS + scale * (min(max(moment, since), now) - since), 1)
+
+    def bar(kind: str, one: Mapping[str, Any]) -> Bar:
+        end = now if one["until"] is None else one["until"]
+        said = f"{kind}{' of ' + one['stream'] if kind == 'alarm' else ''}: {_moment(one['since'])} to "
+        return Bar(x(one["since"]), max(2.0, x(end) - x(one["since"])), kind, said + _until(one["until"]))
+
+    names = sorted({one["instrument"] for _, one in spans})
+    lanes = tuple(
+        Lane(name, TOP + LANE * i, tuple(bar(kind, one) for kind, one in spans if one["instrument"] == name))
+        for i, name in enumerate(names)
+    )
+    takeovers = tuple((x(one["since"]), str(one["version"])) for one in past["champions"])
+    return TimeLine(lanes, takeovers, TOP + LANE * len(lanes) + EDGE, since, now)
+
+
+def _until(moment: float | None) -> str:
+    return "now" if moment is None else _moment(moment)
+
+
 class Page:
     """Renders the state."""
 
@@ -64,18 +131,18 @@ class Page:
             trim_blocks=True, lstrip_blocks=True,
         )  # fmt: skip
         environment.filters.update(number=_number, moment=_moment, count=_count)
-        environment.globals.update(picture=picture, width=WIDTH, height=HEIGHT)
+        environment.globals.update(picture=picture, time_line=time_line, width=WIDTH, height=HEIGHT)
         self._template = environment.get_template("page.html.j2")
 
-    def render(self, state: Mapping[str, Any], *, nonce: str, now: float) -> str:
-        """The whole page; `nonce` is the one that the answer's policy lets run."""
+    def render(self, state: Mapping[str, Any], past: Mapping[str, Any], *, nonce: str, now: float) -> str:
+        """The whole page, of what is and what was; `nonce` is the one that the answer's policy lets run."""
         alarms = [
             (instrument["name"], stream["name"])
             for instrument in state["instruments"]
             for stream in instrument["streams"]
             if stream["alarm"]
         ]
-        return self._template.render(state=state, alarms=alarms, nonce=nonce, now=now)
+        return self._template.render(state=state, past=past, alarms=alarms, nonce=nonce, now=now)
 
 
 def _number(value: float | None, digits: int = 2) -> str:

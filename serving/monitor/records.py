@@ -48,20 +48,29 @@ class RunRecord:
 
 
 def decide(
-    connection: Connection, task: str, instrument: str, action: str, reason: str, key: str, facts: str, now: float
+    connection: Connection,
+    task: str,
+    instrument: str,
+    action: str,
+    reason: str,
+    key: str,
+    facts: str,
+    now: float,
+    cases: Mapping[str, Sequence[str]] | None = None,
 ) -> None:
     """Write a decision down; one that says again what the instrument's last one said, other numbers apart, is counted
     there, with the latest wording."""
+    named = json.dumps(dict(cases or {}))
     here = (DECISIONS.c.task == task, DECISIONS.c.instrument == instrument)
     last = connection.execute(select(DECISIONS).where(*here).order_by(DECISIONS.c.number.desc()).limit(1)).first()
     if last is not None and (last.action, last.key, _sentence(last.reason)) == (action, key, _sentence(reason)):
         again = update(DECISIONS).where(DECISIONS.c.number == last.number)
-        connection.execute(again.values(times=last.times + 1, last_time=now, reason=reason, facts=facts))
+        connection.execute(again.values(times=last.times + 1, last_time=now, reason=reason, facts=facts, cases=named))
         return
     connection.execute(
         insert(DECISIONS).values(
             time=now, last_time=now, times=1, task=task, instrument=instrument, action=action, reason=reason, key=key,
-            facts=facts,
+            facts=facts, cases=named,
         )
     )  # fmt: skip
 
@@ -85,6 +94,12 @@ def begin(connection: Connection, run: RunRecord) -> None:
 def change(connection: Connection, key: str, **values: Any) -> None:
     """Write down how a run goes on."""
     connection.execute(update(RUNS).where(RUNS.c.key == key).values(**values))
+
+
+def redate(connection: Connection, run: RunRecord, now: float) -> None:
+    """A run that lies in the future, because the clock was set back, was now."""
+    times = {name: getattr(run, name) for name in ("decided", "launched", "ended")}
+    change(connection, run.key, **{name: now for name, time in times.items() if time is not None and time > now})
 
 
 def runs(connection: Connection, task: str) -> Sequence[RunRecord]:

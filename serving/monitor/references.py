@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from parfocal.core.bundle import REFERENCE
 from parfocal.core.errors import ParfocalError
 from parfocal.core.manifest import sha256
-from parfocal.core.types import Observation
+from parfocal.core.types import Interval, Observation
 from parfocal.drift import reference, run_length
 from parfocal.drift.cusum import normal_scores
 from parfocal.drift.reference import Reference, Scorer
@@ -82,6 +82,33 @@ class Judge:
         k, size = self._reference.config.k, scorer.calibration_size
         found = scorer.threshold if self._arl0 is None else run_length.threshold(self._arl0, size, k)
         return Limit(found.h, k, found.arl0, found.low, found.high, size, found.reason)
+
+    @property
+    def predicts(self) -> bool:
+        """Whether the reference can say what an answer is probably worth."""
+        return bool(self._reference.quality)
+
+    def predicted(self, instrument: str, observations: Sequence[Observation]) -> dict[str, Interval]:
+        """Predicted mean Dice of these answers by structure; empty where there are none or nothing predicts it."""
+        if not observations or not self.predicts:
+            return {}
+        features = self._features(instrument, observations)
+        return {name: quality.mean_of(features) for name, quality in self._reference.quality.items()}
+
+    def lowest(self, instrument: str, observations: Sequence[Observation]) -> list[float | None]:
+        """Predicted Dice of each answer, of the structure for which it is lowest; None where nothing predicts it."""
+        if not observations or not self.predicts:
+            return [None] * len(observations)
+        features = self._features(instrument, observations)
+        found = [quality.cases(features) for quality in self._reference.quality.values()]
+        return [min(one.estimate for one in case) for case in zip(*found, strict=True)]
+
+    def distances(self, instrument: str, observations: Sequence[Observation]) -> NDArray[np.float64]:
+        """Distance of each case from the reference in its first stream [N]: larger is stranger."""
+        return self._scorer(instrument, self.streams[0]).scores(observations)
+
+    def _features(self, instrument: str, observations: Sequence[Observation]) -> NDArray[np.float64]:
+        return self._reference.features(instrument if instrument in self.instruments else None, observations)
 
     def _scorer(self, instrument: str, stream: str) -> Scorer:
         """An instrument's own, or that of the nearest for one that is unknown or was not declared."""

@@ -59,7 +59,7 @@ class Runs:
         return ended, still
 
     def _launch(self, run: RunRecord) -> bool:
-        if self._clock() < self._later.get(run.key, 0.0):
+        if 0 < self._later.get(run.key, 0.0) - self._clock() <= RETRY_SECONDS:  # further off is a clock set back
             return False
         try:
             self._cases.close(run.instrument, run.number)

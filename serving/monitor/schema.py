@@ -1,4 +1,5 @@
-"""The monitor's tables. Times are unix seconds; JSON is text, so that every database keeps it alike.
+"""The monitor's tables as this program uses them. Times are unix seconds; JSON is text, so that every database keeps it
+alike. How a database gets there is in `versions`: a change here is a step there, and a test compares the two.
 
 Observations are pruned by age. Decisions, runs, champions, resets and counters never are.
 """
@@ -45,6 +46,13 @@ OBSERVATIONS = Table(
 )
 Index("monitor_observations_patient", OBSERVATIONS.c.patient_hmac, OBSERVATIONS.c.time)
 Index("monitor_observations_received", OBSERVATIONS.c.received)
+Index(
+    "monitor_observations_newest",
+    OBSERVATIONS.c.task,
+    OBSERVATIONS.c.instrument,
+    OBSERVATIONS.c.reference_id,
+    OBSERVATIONS.c.arrival,
+)
 Index(
     "monitor_observations_unscored",
     OBSERVATIONS.c.reference_id,
@@ -125,6 +133,7 @@ DECISIONS = Table(
     Column("reason", Text, nullable=False),
     Column("key", Text, nullable=False),  # has the instrument's name in it, as long as requests may make that
     Column("facts", Text, nullable=False),  # JSON: what it was decided on
+    Column("cases", Text, nullable=False, server_default="{}"),  # JSON: those most worth a label
 )
 Index("monitor_decisions_instrument", DECISIONS.c.task, DECISIONS.c.instrument, DECISIONS.c.number)
 
@@ -153,4 +162,12 @@ COUNTERS = Table(
     Column("task", String(250), primary_key=True),
     Column("name", String(80), primary_key=True),
     Column("value", BigInteger, nullable=False),
+)
+
+LEADERS = Table(
+    "monitor_leaders",
+    METADATA,
+    Column("task", String(250), primary_key=True),
+    Column("name", String(250), nullable=False),
+    Column("since", Float, nullable=False),
 )

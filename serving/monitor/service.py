@@ -10,19 +10,28 @@ from typing import Any
 
 from parfocal_serving.monitor import detectors
 from parfocal_serving.monitor.cases import CaseStore, NewCase
+from parfocal_serving.monitor.clock import Steady
 from parfocal_serving.monitor.database import connect
+from parfocal_serving.monitor.history import Past
+from parfocal_serving.monitor.lead import Lead
 from parfocal_serving.monitor.metrics import MonitorCollector
+from parfocal_serving.monitor.plan import Plan
 from parfocal_serving.monitor.references import References
 from parfocal_serving.monitor.settings import MonitorSettings
 from parfocal_serving.monitor.standing import shown
 from parfocal_serving.monitor.state import StateView
 from parfocal_serving.monitor.store import Received, Store
-from parfocal_serving.monitor.trigger import Plan, Trigger
+from parfocal_serving.monitor.trigger import Trigger
+from parfocal_serving.monitor.worth import Quality
 from sqlalchemy import text
+
+from parfocal.adapters.database import SqlLedger
 
 LOOK_SECONDS = 0.25
 """Between two looks at current.json."""
-PRUNE_SECONDS = 86_400.0
+LEAD_SECONDS = 1.0
+"""Between two looks at who leads."""
+PRUNE_SECONDS = 3600.0
 logger = logging.getLogger(__name__)
 
 
@@ -42,17 +51,27 @@ class Service:
         self._references = References(settings.serving, settings.arl0)
         self._cases = CaseStore(state, task, int(settings.megapixels * 1e6))
         self._store = Store(self._database, self._references, task)
-        self._trigger = Trigger(self._database, self._references, self._cases, plan)
+        self._lead, self._term, self._steady = Lead(self._database, task), 0, Steady()
+        self._trigger = Trigger(self._database, self._references, self._cases, plan, leads=self._lead.look)
         self._watcher = threading.Thread(target=self._watch, name="watcher", daemon=True)
         self._stopped = threading.Event()
-        self.collector = MonitorCollector(self._database, self._references, task)
-        self.view = StateView(self._database, self._references, self._cases, task, settings.trigger_path, plan.config)
+        self.past = Past(SqlLedger(settings.ledger_url), self._database, task)
+        quality = Quality(task)
+        self.collector = MonitorCollector(self._database, self._references, task, quality, self._lead)
+        self.view = StateView(
+            self._database, self._references, self._cases, self._lead, quality, task, settings.trigger_path, plan.config
+        )
 
     def start(self) -> None:
         """Look once at what is there, so that the first answer is right, then begin to work."""
         self._references.refresh()
-        self._store.follow()
-        self._store.catch_up()
+        self._steady.credit(self._store.newest())
+        if self._lead.look():
+            self._term = self._lead.terms
+            self._store.follow()
+            self._store.catch_up()
+        else:
+            logger.warning("another monitor leads: this one shows, and waits")
         self._watcher.start()
         self._trigger.start()
 
@@ -62,6 +81,7 @@ class Service:
         for thread in (self._trigger, self._watcher):
             if thread.is_alive():
                 thread.join(10)
+        self._lead.leave()
         self._database.close()
 
     @property
@@ -69,23 +89,27 @@ class Service:
         return self._trigger.is_alive() and self._watcher.is_alive()
 
     def check(self) -> None:
-        """Whether the database answers; an OutsideServiceError otherwise."""
+        """Whether the database answers and this monitor leads; an OutsideServiceError otherwise."""
         with self._database.read() as connection:
             connection.execute(text("SELECT 1"))
+        self._lead.demand()
 
     def receive(self, items: Sequence[Any]) -> Received:
         """Store observations; an alarm among them wakes the trigger where nobody else will."""
+        self._lead.demand()
         received = self._store.receive(items)
         self._alarmed(received.alarms)
         return received
 
     def alerted(self) -> None:
         """Alertmanager says that something is wrong. What, is read from the database."""
+        self._lead.demand()
         self._store.note("alerts")
         self._trigger.wake(alert=True)
 
     def hand_in(self, instrument: str, case: NewCase) -> tuple[bool, int]:
         """Keep a labelled case: whether it is new, and how many the instrument has now."""
+        self._lead.demand()
         new = self._cases.add(instrument, case)
         if new:
             self._trigger.wake()
@@ -93,6 +117,7 @@ class Service:
 
     def reset(self, instrument: str, by: str, reason: str) -> int:
         """A person ends an instrument's alarm; how many detectors start anew."""
+        self._lead.demand()
         with self._database.write() as connection:
             reference_id = shown(connection, self._references, self.settings.task)
             return detectors.reset(
@@ -101,24 +126,40 @@ class Service:
 
     def again(self, key: str, by: str, reason: str) -> None:
         """A person has a failed run carried through once more."""
+        self._lead.demand()
         self._trigger.again(key, by.strip(), reason.strip())
 
     def _watch(self) -> None:
-        pruned = float("-inf")
+        looked = pruned = float("-inf")
         while not self._stopped.wait(LOOK_SECONDS):
             try:
                 self._references.refresh()
-                if self._store.follow():
-                    champion = self._references.champion
-                    logger.info("the champion is version %s", champion and champion.version)
-                    self._alarmed(self._store.catch_up())
-                    self._trigger.wake()
-                if time.monotonic() - pruned > PRUNE_SECONDS:
+                now = time.monotonic()
+                if now - looked > LEAD_SECONDS:
+                    looked = now
+                    self._look_who_leads()
+                if not self._lead.held:
+                    continue
+                self._follow()
+                if self._steady.for_a_day() and now - pruned > PRUNE_SECONDS:
                     self._store.prune(self.settings.retention_days)
-                    pruned = time.monotonic()
+                    pruned = now
             except Exception:  # the next look may succeed, and without this thread no champion would be seen
                 logger.exception("the watcher goes on after an error")
                 self._stopped.wait(5)
+
+    def _look_who_leads(self) -> None:
+        if self._lead.look() and self._lead.terms != self._term:
+            self._term = self._lead.terms
+            self._store.forget_champion()  # whoever led meanwhile may have followed another
+            self._trigger.wake()
+
+    def _follow(self) -> None:
+        if self._store.follow():
+            champion = self._references.champion
+            logger.info("the champion is version %s", champion and champion.version)
+            self._alarmed(self._store.catch_up())
+            self._trigger.wake()
 
     def _alarmed(self, alarms: Sequence[detectors.Alarm]) -> None:
         for alarm in alarms:

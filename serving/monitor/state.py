@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import json
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from parfocal_serving.monitor import records
 from parfocal_serving.monitor.cases import CaseStore
 from parfocal_serving.monitor.database import Database
+from parfocal_serving.monitor.lead import Lead
 from parfocal_serving.monitor.references import References
-from parfocal_serving.monitor.standing import Stream, Watched, standing
+from parfocal_serving.monitor.standing import Stream, Watched, shown, standing
 from parfocal_serving.monitor.store import counters
+from parfocal_serving.monitor.worth import Quality
 
+from parfocal.core.types import Interval
 from parfocal.triggers.policy import TriggerConfig
 
 DECISIONS, RUNS = 50, 50
+DECIDED = ("time", "last_time", "times", "instrument", "action", "reason", "key")
 
 
 @dataclass(frozen=True)
@@ -25,6 +31,8 @@ class StateView:
     database: Database
     references: References
     cases: CaseStore
+    lead: Lead
+    quality: Quality
     task: str
     path: str
     trigger: TriggerConfig
@@ -33,11 +41,18 @@ class StateView:
         champion = self.references.champion
         with self.database.read() as connection:
             watched = standing(connection, self.references, self.task, self.cases.instruments())
+            reference_id = shown(connection, self.references, self.task)
+            judge = self.references.judge(reference_id)
+            dice = {
+                one.name: self.quality.of(connection, judge, reference_id, one.name, one.observations)
+                for one in watched
+            }
             counted = counters(connection, self.task)
             decided = records.decisions(connection, self.task, DECISIONS)
             runs = records.runs(connection, self.task)[:RUNS]
         return {
             "task": self.task,
+            "leads": self.lead.held,
             "champion": champion
             and {
                 "version": champion.version,
@@ -47,12 +62,16 @@ class StateView:
             },
             "trigger": {
                 "path": self.path,
+                "mode": self.trigger.mode,
                 "dry_run": self.trigger.dry_run,
                 "minimum_cases": self.trigger.labels_needed,
             },
-            "instruments": [self._instrument(instrument) for instrument in watched],
+            "instruments": [self._instrument(instrument, dice[instrument.name]) for instrument in watched],
             "decisions": [
-                {name: row[name] for name in ("time", "last_time", "times", "instrument", "action", "reason", "key")}
+                {
+                    **{name: row[name] for name in DECIDED},
+                    "cases": json.loads(row["cases"]),
+                }
                 for row in decided
             ],
             "runs": [_run(run) for run in runs],
@@ -62,13 +81,16 @@ class StateView:
             "unscored": counted.get("unscored", 0),
         }
 
-    def _instrument(self, watched: Watched) -> dict[str, Any]:
+    def _instrument(self, watched: Watched, dice: Mapping[str, Interval]) -> dict[str, Any]:
         return {
             "name": watched.name,
             "known": watched.known,
             "observations": watched.observations,
             "last_seen": watched.last_seen,
             "labelled": self.cases.labelled(watched.name),
+            "predicted_dice": {
+                name: {"mean": one.estimate, "low": one.low, "high": one.high} for name, one in dice.items()
+            },
             "streams": [_stream(stream) for stream in watched.streams],
         }
 

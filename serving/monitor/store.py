@@ -5,24 +5,22 @@ A kill at any moment leaves either all of a POST or nothing of it, so what was n
 
 from __future__ import annotations
 
-import hashlib
-import json
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
-from parfocal_serving.monitor import detectors
+from parfocal_serving.monitor import detectors, rows
 from parfocal_serving.monitor.database import Database, add, ignore
 from parfocal_serving.monitor.detectors import Alarm
 from parfocal_serving.monitor.references import Champion, References
+from parfocal_serving.monitor.rows import Rejection
 from parfocal_serving.monitor.schema import COUNTERS, INSTRUMENTS, OBSERVATIONS, REJECTED
-from sqlalchemy import Connection, RowMapping, delete, insert, select, update
+from sqlalchemy import Connection, delete, func, insert, or_, select, update
 
 from parfocal.core.errors import DataContractError, UsageError
-from parfocal.core.observations import FLOAT, LONGEST, from_json
+from parfocal.core.observations import from_json
 from parfocal.core.types import Observation
 
 MOST = 500
@@ -30,11 +28,8 @@ MOST = 500
 MOST_NAMES = 200
 """Instruments that are told apart. Whoever may send a photograph may name one, and each is watched, shown and given to
 Prometheus for ever: what is named beyond these counts as undeclared."""
-KEPT_OF_REJECTED = 20_000
-"""Characters kept of something that is no observation, for the person who wonders what sent it."""
 PRUNED_AT_ONCE = 2000
 """Rows deleted in one transaction, so that pruning never makes a segmenter wait."""
-Rejection = dict[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +85,16 @@ class Store:
         self._followed = champion
         return True
 
+    def forget_champion(self) -> None:
+        """Have the next `follow` look into the database who it is that was written down last."""
+        self._followed = None
+
+    def newest(self) -> float | None:
+        """When the last observation came, unix seconds."""
+        with self._database.read() as connection:
+            found: float | None = connection.execute(select(func.max(OBSERVATIONS.c.received))).scalar()
+        return found
+
     def catch_up(self) -> list[Alarm]:
         """Judge what came before its reference did, in the order in which it came."""
         champion = self._references.champion
@@ -121,7 +126,7 @@ class Store:
             try:
                 observations.append(self._checked(from_json(item)))
             except (DataContractError, ValueError, OverflowError) as error:
-                refused.append(_refused(item, " ".join(str(error).split())))
+                refused.append(rows.refused(item, " ".join(str(error).split())))
         return observations, refused
 
     def _checked(self, observation: Observation) -> Observation:
@@ -144,10 +149,10 @@ class Store:
                 group = [observation for observation in named if observation.reference_id == reference_id]
                 alarms += detectors.move(connection, judge, self._task, reference_id, group, now)
         if new:
-            rows = [_row(observation, now, observation.reference_id in scored) for observation in new]
-            connection.execute(insert(OBSERVATIONS), rows)
-            self._see(connection, named)
-            self._count(connection, unscored=sum(not row["scored"] for row in rows))
+            kept = [rows.row(observation, now, observation.reference_id in scored) for observation in new]
+            connection.execute(insert(OBSERVATIONS), kept)
+            self._see(connection, named, now)
+            self._count(connection, unscored=sum(not one["scored"] for one in kept))
         return alarms
 
     def _catch_up(self, connection: Connection, reference_id: str, now: float) -> list[Alarm]:
@@ -156,12 +161,12 @@ class Store:
         alarms: list[Alarm] = []
         while judge is not None:
             query = select(OBSERVATIONS).where(*waiting).order_by(OBSERVATIONS.c.arrival).limit(MOST)
-            rows = connection.execute(query).mappings().all()
-            if not rows:
+            found = connection.execute(query).mappings().all()
+            if not found:
                 break
-            seen = self._named(connection, [_observation(row) for row in rows])
+            seen = self._named(connection, [rows.observation(kept) for kept in found])
             alarms += detectors.move(connection, judge, self._task, reference_id, seen, now)
-            done = OBSERVATIONS.c.arrival <= rows[-1]["arrival"]
+            done = OBSERVATIONS.c.arrival <= found[-1]["arrival"]
             connection.execute(update(OBSERVATIONS).where(*waiting, done).values(scored=True))
         return alarms
 
@@ -175,15 +180,17 @@ class Store:
                 names.add(observation.instrument or "")
         return [one if one.instrument in names else replace(one, instrument=None) for one in observations]
 
-    def _see(self, connection: Connection, new: Sequence[Observation]) -> None:
+    def _see(self, connection: Connection, new: Sequence[Observation], now: float) -> None:
+        """Count them and move `last_seen`, which is never ahead of this machine's clock for longer than that was."""
         counts = Counter(observation.instrument or "" for observation in new)
         key = {"task": self._task}
         rows = [{**key, "instrument": name, "observations": n, "last_seen": 0.0} for name, n in counts.items()]
         add(connection, INSTRUMENTS, ["observations"], rows)
         for name in counts:
             last = max(observation.time for observation in new if (observation.instrument or "") == name)
-            here = (INSTRUMENTS.c.task == self._task, INSTRUMENTS.c.instrument == name, INSTRUMENTS.c.last_seen < last)
-            connection.execute(update(INSTRUMENTS).where(*here).values(last_seen=last))
+            stale = or_(INSTRUMENTS.c.last_seen < min(last, now), INSTRUMENTS.c.last_seen > now)
+            here = (INSTRUMENTS.c.task == self._task, INSTRUMENTS.c.instrument == name, stale)
+            connection.execute(update(INSTRUMENTS).where(*here).values(last_seen=min(last, now)))
 
     def _count(self, connection: Connection, **amounts: int) -> None:
         rows = [{"task": self._task, "name": name, "value": value} for name, value in amounts.items() if value]
@@ -202,50 +209,3 @@ def _unknown(connection: Connection, observations: Sequence[Observation]) -> lis
     for name in known:
         del first[name]
     return [observation for observation in observations if first.get(observation.id) is observation]
-
-
-def _row(observation: Observation, now: float, scored: bool) -> dict[str, Any]:
-    return {
-        "id": observation.id,
-        "task": observation.task,
-        "instrument": observation.instrument or "",
-        "model_version": observation.model_version,
-        "reference_id": observation.reference_id,
-        "seq": observation.seq,
-        "time": observation.time,
-        "received": now,
-        "embedding": np.asarray(observation.embedding, FLOAT).tobytes(),
-        "shape": json.dumps(observation.shape),
-        "acquisition": json.dumps(observation.acquisition),
-        "patient_hmac": observation.patient_hmac,
-        "case_ref": observation.case_ref,
-        "scored": scored,
-    }
-
-
-def _observation(row: RowMapping) -> Observation:
-    return Observation(
-        id=row["id"],
-        task=row["task"],
-        instrument=row["instrument"] or None,
-        model_version=row["model_version"],
-        reference_id=row["reference_id"],
-        seq=row["seq"],
-        time=row["time"],
-        embedding=tuple(np.frombuffer(row["embedding"], FLOAT).tolist()),
-        shape=json.loads(row["shape"]),
-        acquisition=json.loads(row["acquisition"]),
-        patient_hmac=row["patient_hmac"],
-        case_ref=row["case_ref"],
-    )
-
-
-def _refused(item: Any, reason: str) -> Rejection:
-    content = json.dumps(item, sort_keys=True)
-    name = item.get("id") if isinstance(item, dict) else None
-    return {
-        "digest": hashlib.sha256(content.encode()).hexdigest(),
-        "id": name[:LONGEST].encode("ascii", "replace").decode().replace("\0", "?") if isinstance(name, str) else "",
-        "reason": reason[:1000],
-        "content": content[:KEPT_OF_REJECTED],
-    }

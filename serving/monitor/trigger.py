@@ -7,30 +7,29 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import datetime
-from pathlib import Path
 
 from parfocal_serving.monitor import records
 from parfocal_serving.monitor.cases import CaseStore
+from parfocal_serving.monitor.clock import DAY, STEP_SECONDS
 from parfocal_serving.monitor.database import Database
+from parfocal_serving.monitor.plan import Plan
 from parfocal_serving.monitor.records import ENDED, RunRecord
 from parfocal_serving.monitor.references import Champion, References
 from parfocal_serving.monitor.runs import Runs
-from parfocal_serving.monitor.settings import MonitorSettings
-from parfocal_serving.monitor.standing import Watched, standing
+from parfocal_serving.monitor.standing import Watched, shown, standing
+from parfocal_serving.monitor.worth import Quality, lowest, to_label
 from sqlalchemy import Connection
 
-from parfocal.adapters import kubeflow
 from parfocal.core.errors import UsageError
-from parfocal.core.protocols import Launcher
 from parfocal.core.types import Outcome
-from parfocal.steps.config import RunConfig
 from parfocal.triggers import policy
-from parfocal.triggers.policy import Facts, TriggerConfig, TriggerDecision
+from parfocal.triggers.policy import Facts, TriggerDecision
 
 FOLLOW_SECONDS = 0.5
 """Between two looks at a run that has not ended."""
@@ -39,65 +38,12 @@ IDLE_SECONDS = 60.0
 logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class Plan:
-    """How this installation retrains.
-
-    Attributes:
-        again: look at standing alarms without being told; Alertmanager does it otherwise.
-        by_folder: the pipeline reads the champion from its fetched folder, not from where the registry keeps it.
-    """
-
-    task: str
-    config: TriggerConfig
-    pipeline: Path
-    run: RunConfig
-    launcher: Launcher
-    again: bool
-    by_folder: bool
-
-    @classmethod
-    def of(cls, settings: MonitorSettings) -> Plan:
-        """What the settings say.
-
-        Raises:
-            UsageError: they name a pipeline or a file that is not there, or another task's settings.
-        """
-        local = settings.launcher == "local"
-        run = RunConfig.load(settings.run_config)
-        if run.task != settings.task:
-            raise UsageError(
-                f"the settings of a retrain are for {run.task}, this monitor watches {settings.task}",
-                where=settings.run_config or "PARFOCAL_TASK",
-            )
-        return cls(
-            task=settings.task,
-            config=settings.trigger,
-            pipeline=kubeflow.pipeline(settings.pipeline).absolute(),
-            run=run,
-            launcher=kubeflow.LocalLauncher(settings.state.resolve() / "runs")
-            if local
-            else kubeflow.KubeflowLauncher(),
-            again=settings.trigger_path == "monitor",
-            by_folder=local,
-        )
-
-    def arguments(self, instrument: str, champion: Champion, experience: Path, key: str) -> dict[str, str]:
-        """Exactly what the pipeline gets."""
-        data = self.run.data.model_copy(update={"instrument": instrument})
-        return {
-            "config": self.run.model_copy(update={"data": data}).canonical_json(),
-            "experience_uri": str(experience),
-            "champion_uri": champion.folder if self.by_folder else champion.uri,
-            "idempotency_key": key,
-        }
-
-
 class Trigger(threading.Thread):
     """Sleeps until it is woken, or a run is to be followed.
 
     Args:
         clock: unix seconds.
+        leads: whether this monitor is the one that acts, seen anew at every step.
     """
 
     def __init__(
@@ -107,10 +53,12 @@ class Trigger(threading.Thread):
         cases: CaseStore,
         plan: Plan,
         clock: Callable[[], float] = time.time,
+        leads: Callable[[], bool] = lambda: True,
     ) -> None:
         super().__init__(name="trigger", daemon=True)
+        self._leads = leads
         self._database, self._references, self._cases = database, references, cases
-        self._plan, self._clock = plan, clock
+        self._plan, self._clock, self._quality = plan, clock, Quality(plan.task)
         self._runs = Runs(database, cases, plan.launcher, plan.task, clock)
         self._signal, self._over, self._alert = threading.Event(), threading.Event(), threading.Event()
 
@@ -141,6 +89,9 @@ class Trigger(threading.Thread):
 
     def step(self, woken: bool) -> float:
         """One look at runs and, if there is a reason, at alarms; seconds until the next."""
+        if not self._leads():
+            return FOLLOW_SECONDS  # who takes the lead wakes it
+        self._redate()
         ended, still = self._runs.carry()
         if woken or ended or (self._plan.again and not still):
             self._consider()
@@ -163,29 +114,51 @@ class Trigger(threading.Thread):
             records.change(connection, key, state=records.DECIDED, ended=None, error="")
         self.wake()
 
+    def _redate(self) -> None:
+        """A clock that was set back would keep a cooldown going until it is where it was."""
+        now = self._clock()
+        for run in self._runs.all():
+            if run.decided > now + STEP_SECONDS:
+                days = (run.decided - now) / DAY
+                said = f"the clock went back: {run.key} was decided {days:.1f} days from now and counts as of now"
+                with self._database.write() as connection:
+                    records.redate(connection, run, now)
+                    records.decide(connection, run.task, run.instrument, "none", said, run.key, "{}", now)
+                logger.warning(said)
+
     def _consider(self) -> None:
         asked = self._alert.is_set()
         self._alert.clear()
         champion = self._references.champion
         with self._database.read() as connection:
             watched = standing(connection, self._references, self._plan.task)
+            reference_id = shown(connection, self._references, self._plan.task)
+            judge = self._references.judge(reference_id)
+            dice = {
+                one.name: lowest(self._quality.of(connection, judge, reference_id, one.name, one.observations))
+                for one in watched
+            }
         if self._references.champion is not champion:  # those alarms may have been another's
             self.wake(alert=asked)
             return
-        alarmed = [instrument for instrument in watched if instrument.alarm]
-        if not alarmed and asked:
-            alarmed = [instrument for instrument in watched if instrument.observations]
-        for instrument in alarmed:
-            self._decide(instrument, champion)
+        config = self._plan.config
+        calling = [  # an alarm by which this policy does nothing is a decision too
+            one for one in watched if one.alarm or policy.calls(alarm=False, quality=dice[one.name], config=config)
+        ]
+        if not calling and asked:
+            calling = [instrument for instrument in watched if instrument.observations]
+        for instrument in calling:
+            self._decide(instrument, champion, dice[instrument.name])
 
-    def _decide(self, instrument: Watched, champion: Champion | None) -> None:
-        facts = self._facts(instrument, champion)
+    def _decide(self, instrument: Watched, champion: Champion | None, dice: float | None) -> None:
+        facts = self._facts(instrument, champion, dice)
         decision = policy.decide(facts, self._plan.config)
         if decision.action == "start" and champion is not None:
             self._start(facts, decision, champion)
             return
+        cases = self._to_label(facts, decision) if decision.action == "label" else None
         with self._database.write() as connection:
-            self._record(connection, facts, decision)
+            self._record(connection, facts, decision, cases)
         logger.info("%s: %s, %s", facts.instrument or "undeclared", decision.action, decision.reason)
 
     def _start(self, facts: Facts, decision: TriggerDecision, champion: Champion) -> None:
@@ -208,7 +181,15 @@ class Trigger(threading.Thread):
         logger.warning("%s: %s, as %s", facts.instrument, decision.reason, decision.key)
         self._runs.carry()
 
-    def _facts(self, instrument: Watched, champion: Champion | None) -> Facts:
+    def _to_label(self, facts: Facts, decision: TriggerDecision) -> dict[str, list[str]]:
+        test = math.ceil(decision.needed * policy.TEST_SHARE)
+        with self._database.read() as connection:
+            reference_id = shown(connection, self._references, facts.task)
+            judge, wanted = self._references.judge(reference_id), (decision.needed - test, test)
+            key = self._plan.run.split.key
+            return to_label(connection, judge, self._cases, facts.task, facts.instrument, reference_id, wanted, key)
+
+    def _facts(self, instrument: Watched, champion: Champion | None, dice: float | None) -> Facts:
         all_runs = self._runs.all()
         runs = [run for run in all_runs if run.instrument == instrument.name]
         times = [stream.alarm_time for stream in instrument.streams if stream.alarm_time is not None]
@@ -221,17 +202,25 @@ class Trigger(threading.Thread):
             now=self._clock(),
             labelled=self._cases.labelled(instrument.name),
             alarm_time=min(times, default=None),
+            quality=dice,
             running=tuple(run.key for run in all_runs if run.state not in ENDED),
             promoted=next((run.key for run in all_runs if champion and _replaces(run, champion)), ""),
             launches=tuple(run.decided for run in runs),
             used_keys=frozenset(run.key for run in runs),
         )
 
-    def _record(self, connection: Connection, facts: Facts, decision: TriggerDecision) -> None:
+    def _record(
+        self,
+        connection: Connection,
+        facts: Facts,
+        decision: TriggerDecision,
+        cases: dict[str, list[str]] | None = None,
+    ) -> None:
         text = json.dumps({**asdict(facts), "used_keys": sorted(facts.used_keys)}, sort_keys=True)
         records.decide(
-            connection, facts.task, facts.instrument, decision.action, decision.reason, decision.key, text, facts.now
-        )
+            connection, facts.task, facts.instrument, decision.action, decision.reason, decision.key, text, facts.now,
+            cases,
+        )  # fmt: skip
 
 
 def _replaces(run: RunRecord, champion: Champion) -> bool:

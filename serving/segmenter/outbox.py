@@ -10,10 +10,12 @@ import logging
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any, NamedTuple
 
-from parfocal_serving.segmenter.slot import Slot, lock
+from parfocal_serving.segmenter.slot import Slot
+from parfocal_serving.segmenter.slot_file import lock
 
 from parfocal.core.observations import to_json
 from parfocal.core.types import Observation
@@ -25,6 +27,13 @@ FLUSH = 0.1
 RETRY = 2.0
 """Seconds until an outbox that could not be opened is tried again."""
 SLOTS = 1024
+
+
+class Accepted(NamedTuple):
+    """Where an observation waits for what was seen in it."""
+
+    slot: Slot
+    seq: int
 
 
 class Outbox:
@@ -50,25 +59,37 @@ class Outbox:
         """Why the last observation was dropped, empty if it was kept."""
         return self._failing
 
-    def append(self, observation: Observation) -> bool:
-        """Keep an observation under this slot's next `seq`; False if it was dropped."""
-        slot = self.slot or self._open()
+    def accept(self, values: dict[str, Any]) -> Accepted | None:
+        """Keep what is known before anything is measured, as quickly as can be; None if it was dropped.
+
+        It is sent when `complete` was called, or as it is when that does not happen for seconds.
+
+        Args:
+            values: of an observation, as it travels; `seq` is written into it.
+        """
+        slot = self._with_room()
         if slot is None:
-            return False
-        if slot.pending >= self._limit:
-            return self._dropped(f"full: {slot.pending} observations wait")
-        try:
-            slot.append(to_json(observation))
-        except (sqlite3.Error, ValueError, OSError) as error:
-            if type(error) is sqlite3.DatabaseError:  # damaged: opening it again sets the file aside
-                self.slot = None
-                slot.close()
-            return self._dropped(str(error))
-        if self._failing:
-            logger.warning("the outbox takes observations again")
-            self._failing = ""
+            return None
+        seq = 0
+
+        def accept() -> None:
+            nonlocal seq
+            seq = slot.accept(values)
+
+        return Accepted(slot, seq) if self._attempt(slot, accept) else None
+
+    def complete(self, accepted: Accepted, observation: Observation) -> bool:
+        """Put the whole of an observation in its place; False if it stays what was accepted."""
+        done = self._attempt(accepted.slot, lambda: accepted.slot.complete(accepted.seq, to_json(observation)))
         self.arrived.set()
-        return True
+        return done
+
+    def append(self, observation: Observation) -> bool:
+        """Keep a whole observation under this slot's next `seq`; False if it was dropped."""
+        slot = self._with_room()
+        done = slot is not None and self._attempt(slot, lambda: slot.append(to_json(observation)))
+        self.arrived.set()
+        return done
 
     def flush(self) -> None:
         """Have what was appended on the disk, and an outbox that could not be opened tried again."""
@@ -111,6 +132,26 @@ class Outbox:
                 except (sqlite3.Error, OSError) as error:
                     self._dropped(str(error))
         return self.slot
+
+    def _with_room(self) -> Slot | None:
+        slot = self.slot or self._open()
+        if slot is not None and slot.pending >= self._limit:
+            self._dropped(f"full: {slot.pending} observations wait")
+            return None
+        return slot
+
+    def _attempt(self, slot: Slot, work: Callable[[], None]) -> bool:
+        try:
+            work()
+        except (sqlite3.Error, ValueError, OSError) as error:
+            if type(error) is sqlite3.DatabaseError and self.slot is slot:
+                self.slot = None  # damaged: opening it again sets the file aside
+                slot.close()
+            return self._dropped(str(error))
+        if self._failing:
+            logger.warning("the outbox takes observations again")
+            self._failing = ""
+        return True
 
     def _first_free(self) -> Slot:
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)

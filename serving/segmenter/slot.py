@@ -1,12 +1,14 @@
-"""One slot of the outbox: a SQLite file and the lock that says whose it is.
+"""One slot of the outbox: a SQLite file, a journal beside it, and the lock that says whose it is.
+
+A request waits for one line of the journal alone: that it was answered, by whom and for whom. What was seen in it
+follows a moment after the answer, as a row of the database; a line whose row never came is sent as it is.
 
 A commit in WAL mode with `synchronous=NORMAL` is a `write()` to the -wal file: it survives a killed process, and a
-power failure from the next `flush` on. Checkpoints, which wait for the disk, are never made by `append`.
+power failure from the next `flush` on. Checkpoints, which wait for the disk, are never made by a request.
 """
 
 from __future__ import annotations
 
-import fcntl
 import json
 import logging
 import os
@@ -15,18 +17,22 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from parfocal_serving.segmenter import journal
+from parfocal_serving.segmenter.journal import Journal
+from parfocal_serving.segmenter.slot_file import checkpoint, open_database, sync
+
 logger = logging.getLogger("parfocal.segmenter")
 
-SCHEMA = """
-CREATE TABLE IF NOT EXISTS waiting (seq INTEGER PRIMARY KEY, time REAL NOT NULL, body TEXT NOT NULL);
-CREATE TABLE IF NOT EXISTS refused (seq INTEGER PRIMARY KEY, time REAL NOT NULL, body TEXT NOT NULL, reason TEXT);
-CREATE TABLE IF NOT EXISTS counter (name TEXT PRIMARY KEY, value INTEGER NOT NULL);
-"""
+PLAIN = json.JSONEncoder(separators=(",", ":"), allow_nan=False)
+"""Made once: `json.dumps` would make one for every observation."""
 WAL_BYTES = 4 << 20
 """Size of the -wal file from which it is worked into the database."""
+PATIENCE = 5.0
+"""Seconds after which a line is sent without what was seen: whoever looked has been killed or has failed."""
 REFUSED = 1000
 """Newest refused observations that are kept for a person to look at."""
 
@@ -36,6 +42,14 @@ class Row(NamedTuple):
 
     seq: int
     body: str
+
+
+class Line(NamedTuple):
+    """One in the journal whose row has not come: its JSON, its time, and until when the row is waited for."""
+
+    body: str
+    time: float
+    until: float
 
 
 class Slot:
@@ -55,18 +69,54 @@ class Slot:
         self._lock_file = lock
         self._lock = threading.Lock()
         try:
-            self._database, self._sent, last, self.pending = _open(file)
+            self._database, self._sent, last, self.pending = open_database(file)
+            self._journal = Journal(file.with_suffix(".journal"))
             with suppress(sqlite3.OperationalError):  # a full disk; `flush` tries again
-                self._checkpoint()
+                checkpoint(file)
         except BaseException:
             os.close(lock)
             raise
         self._closed = False
         self._next = max(self._sent, last) + 1
-        self._flushed = self._next
+        self._lines: dict[int, Line] = {}
+        self._changes, self._flushed = 0, -1
+        self._recover()
+
+    def accept(self, values: dict[str, Any]) -> int:
+        """Keep an observation of which nothing is measured yet, by one `write()`; its `seq`, for `complete`.
+
+        Raises:
+            OSError: it could not be written, such as on a full disk; the slot is as it was.
+        """
+        with self._lock:
+            values["seq"] = seq = self._next
+            body = PLAIN.encode(values)
+            self._journal.write(body)
+            self._lines[seq] = Line(body, values["time"], time.monotonic() + PATIENCE)
+            self._next += 1
+            self.pending += 1
+            self._changes += 1
+        return seq
+
+    def complete(self, seq: int, values: dict[str, Any]) -> None:
+        """Have an accepted observation's row in the place of its line; it stays a line where there is no room.
+
+        Raises:
+            ValueError: it holds a number that JSON has no way to say; then the line is its row.
+            sqlite3.DatabaseError: the file is damaged.
+        """
+        with self._lock:
+            line = self._lines.get(seq)
+            if line is None:  # it took too long: the line was sent
+                return
+            try:
+                body = PLAIN.encode({**values, "seq": seq})
+                self._lines[seq] = line._replace(body=body)
+            finally:
+                self._settle(seq)
 
     def append(self, values: dict[str, Any]) -> None:
-        """Keep an observation's JSON under the next `seq`, which is written into it: one commit.
+        """Keep a whole observation's JSON under the next `seq`, which is written into it: one commit.
 
         Raises:
             sqlite3.Error: it could not be written, such as on a full disk; the slot is as it was.
@@ -74,18 +124,26 @@ class Slot:
         """
         with self._lock:
             values["seq"] = self._next
-            body = json.dumps(values, separators=(",", ":"), allow_nan=False)
-            self._database.execute("INSERT INTO waiting VALUES (?, ?, ?)", (self._next, values["time"], body))
+            body = PLAIN.encode(values)
+            self._insert(self._next, values["time"], body)
             self._next += 1
             self.pending += 1
+            self._changes += 1
 
     def batch(self, limit: int) -> list[Row]:
-        """The oldest observations that wait, at most `limit`."""
+        """The oldest observations that wait, at most `limit`; none from one on whose row may still come."""
         with self._lock:
+            for seq in list(self._lines):
+                if self._lines[seq].until < time.monotonic():
+                    self._settle(seq)
+            over = {seq: line for seq, line in self._lines.items() if line.until < time.monotonic()}
+            end = min(self._lines.keys() - over.keys(), default=self._next)
             found = self._database.execute(
-                "SELECT seq, body FROM waiting WHERE seq > ? ORDER BY seq LIMIT ?", (self._sent, limit)
+                "SELECT seq, body FROM waiting WHERE seq > ? AND seq < ? ORDER BY seq LIMIT ?", (self._sent, end, limit)
             )
-            return [Row(*row) for row in found]
+            rows = [Row(*row) for row in found]
+            rows += [Row(seq, line.body) for seq, line in over.items() if self._sent < seq < end]
+            return list(islice(sorted(rows), limit))
 
     def forget(self, rows: list[Row]) -> None:
         """Delete what a batch delivered.
@@ -115,24 +173,27 @@ class Slot:
             row = self._database.execute(
                 "SELECT time FROM waiting WHERE seq > ? ORDER BY seq LIMIT 1", (self._sent,)
             ).fetchone()
-        return row[0] if row else None
+            times = [line.time for line in self._lines.values()]
+        return min([*times, *(row or ())], default=None)
 
     def flush(self) -> None:
         """Have everything that was appended until now on the disk, and keep the -wal file short."""
-        if self._next == self._flushed:
+        if self._changes == self._flushed:
             return
-        reached = self._next
-        wal = os.open(f"{self.file}-wal", os.O_RDONLY)
-        try:
-            os.fsync(wal)
-            size = os.fstat(wal).st_size
-        finally:
-            os.close(wal)
+        with self._lock:
+            reached = self._changes
+            if self._journal.size > journal.LARGEST:
+                self._journal.begin_anew(line.body for line in self._lines.values())
+            stuck = any(not line.until for line in self._lines.values())
+        self._journal.sync()
+        size = sync(Path(f"{self.file}-wal"))
+        if not stuck:
+            self._journal.forget_before()
         self._flushed = reached
         if size > WAL_BYTES:
             # Appends go on beside it, unless they have kept it from ever coming to an end.
             with self._lock if size > 16 * WAL_BYTES else nullcontext():
-                self._checkpoint()
+                checkpoint(self.file)
 
     def close(self) -> None:
         """Close the file and let go of the slot; closing twice is closing once."""
@@ -140,20 +201,43 @@ class Slot:
             if self._closed:
                 return
             self._closed = True
+            self._journal.close()
             self._database.close()
             os.close(self._lock_file)
+
+    def _recover(self) -> None:
+        """Take in the journal of whoever had this slot before; what has its row, or was delivered, is passed over."""
+        rows = {seq for (seq,) in self._database.execute("SELECT seq FROM waiting")}
+        for values in self._journal.read():
+            seq = values["seq"]
+            if seq > self._sent and seq not in rows and seq not in self._lines:
+                self._lines[seq] = Line(PLAIN.encode(values), values["time"], 0.0)
+                self.pending += 1
+            self._next = max(self._next, seq + 1)
+        for seq in list(self._lines):
+            self._settle(seq)
+
+    def _settle(self, seq: int) -> None:
+        """Turn a line into a row; on a full disk it stays a line, and is delivered as one."""
+        line = self._lines[seq]
+        try:
+            self._insert(seq, line.time, line.body)
+        except sqlite3.OperationalError as error:
+            if line.until:
+                logger.warning("observation %d stays in the journal: %s", seq, error)
+            self._lines[seq] = line._replace(until=0.0)
+            return
+        del self._lines[seq]
+        self._changes += 1
+
+    def _insert(self, seq: int, when: float, body: str) -> None:
+        self._database.execute("INSERT INTO waiting VALUES (?, ?, ?)", (seq, when, body))
 
     def _passed(self, rows: list[Row]) -> None:
         self._sent = rows[-1].seq
         self.pending -= len(rows)
-
-    def _checkpoint(self) -> None:
-        """On a connection of its own: one connection cannot do two things at once."""
-        beside = sqlite3.connect(self.file, timeout=1, isolation_level=None)
-        try:
-            beside.execute("PRAGMA wal_checkpoint(PASSIVE)")
-        finally:
-            beside.close()
+        for row in rows:
+            self._lines.pop(row.seq, None)
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
@@ -166,55 +250,3 @@ class Slot:
             if self._database.in_transaction:
                 self._database.execute("ROLLBACK")
             raise
-
-
-def lock(file: Path) -> int | None:
-    """Descriptor that holds a lock file, or None while another holds it. The kernel frees it when the holder dies."""
-    descriptor = os.open(file, os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(descriptor)
-        return None
-    except BaseException:
-        os.close(descriptor)
-        raise
-    return descriptor
-
-
-def _open(file: Path) -> tuple[sqlite3.Connection, int, int, int]:
-    """Open or make the database; one that is damaged is set aside, because a clinic cannot wait for its repair.
-
-    Returns:
-        The database, the last number that was delivered, the last that waits (0 for none), and how many wait.
-    """
-    try:
-        return _connect(file)
-    except sqlite3.OperationalError:
-        raise
-    except sqlite3.DatabaseError as error:
-        aside = f"damaged-{time.time_ns()}"
-        logger.error("%s is set aside with what waited in it, as *.%s: %s", file, aside, error)
-        for suffix in ("", "-wal", "-shm"):
-            part = Path(f"{file}{suffix}")
-            if part.exists():
-                part.rename(f"{part}.{aside}")
-        return _connect(file)
-
-
-def _connect(file: Path) -> tuple[sqlite3.Connection, int, int, int]:
-    database = sqlite3.connect(file, timeout=5, isolation_level=None, check_same_thread=False)
-    try:
-        database.execute("PRAGMA journal_mode=WAL")
-        database.execute("PRAGMA synchronous=NORMAL")
-        database.execute("PRAGMA wal_autocheckpoint=0")
-        if database.execute("SELECT count(*) FROM sqlite_master WHERE type = 'table'").fetchone()[0] < 3:
-            database.executescript(SCHEMA)
-        ((sent, last, pending),) = database.execute(
-            "SELECT coalesce((SELECT value FROM counter WHERE name = 'sent'), 0),"
-            " coalesce((SELECT max(seq) FROM waiting), 0), (SELECT count(*) FROM waiting)"
-        )
-    except BaseException:
-        database.close()
-        raise
-    return database, sent, last, pending

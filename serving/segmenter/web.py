@@ -9,14 +9,16 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
+from contextlib import suppress
 from typing import Any
 
 from parfocal_serving.segmenter import metrics
 from parfocal_serving.segmenter.champion import Champion
 from parfocal_serving.segmenter.problems import RequestError, body
-from parfocal_serving.segmenter.worker import Worker
+from parfocal_serving.segmenter.worker import Answer, Worker
 from starlette.applications import Starlette
+from starlette.background import BackgroundTask
 from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import ClientDisconnect, Request
@@ -47,7 +49,9 @@ async def segment(request: Request) -> Response:
     Running.requests += 1
     try:
         async with asyncio.timeout(worker.settings.timeout):
-            response = Response(await _answer(request, worker, champion, began), media_type="application/json")
+            answer = await _answer(request, worker, champion, began)
+        later = BackgroundTask(_afterwards, worker, answer.after) if answer.after else None
+        response = Response(answer.body, media_type="application/json", background=later)
     except RequestError as error:
         response = _problem(error)
     except TimeoutError:
@@ -64,7 +68,13 @@ async def segment(request: Request) -> Response:
     return response
 
 
-async def _answer(request: Request, worker: Worker, champion: Champion | None, began: float) -> bytes:
+async def _afterwards(worker: Worker, work: Callable[[], None]) -> None:
+    """Begun when the answer has been handed over, and not waited for."""
+    with suppress(RuntimeError):  # the worker is being stopped: what was accepted is kept as it is
+        worker.pool.submit(work)
+
+
+async def _answer(request: Request, worker: Worker, champion: Champion | None, began: float) -> Answer:
     if champion is None:  # nobody's upload is read
         raise worker.no_champion()
     if Running.requests > worker.settings.concurrency:

@@ -11,14 +11,15 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import Any
+from functools import partial
+from typing import Any, NamedTuple
 from uuid import uuid4
 
 import cv2
 from parfocal_serving.segmenter import answer, codecs, metrics
 from parfocal_serving.segmenter.capture import Capture
 from parfocal_serving.segmenter.champion import Champion, Champions, Rejected
-from parfocal_serving.segmenter.outbox import FLUSH, Outbox
+from parfocal_serving.segmenter.outbox import FLUSH, Accepted, Outbox
 from parfocal_serving.segmenter.patients import load_secret, pseudonym
 from parfocal_serving.segmenter.problems import RequestError
 from parfocal_serving.segmenter.sender import Monitor, Sender
@@ -34,6 +35,13 @@ logger = logging.getLogger("parfocal.segmenter")
 
 GAUGES = 0.5
 """Seconds between two counts of the outbox."""
+
+
+class Answer(NamedTuple):
+    """The answer's JSON, and what is still to be done once it has left."""
+
+    body: bytes
+    after: Callable[[], None] | None
 
 
 class Worker:
@@ -86,8 +94,8 @@ class Worker:
 
     def segment(
         self, champion: Champion, data: bytes, instrument: str | None, patient: str | None, received: float
-    ) -> bytes:
-        """Answer one photograph, and keep in the outbox what was seen in it before the answer leaves.
+    ) -> Answer:
+        """Answer one photograph, and keep in the outbox that it was answered before the answer leaves.
 
         Args:
             champion: that answers, the current one when the request began.
@@ -122,10 +130,11 @@ class Worker:
                 "quality": answer.quality(image, prediction, champion.predictor.bundle),
             }
         with self._stage("observe", timing):
-            self._observe(request, champion, image, prediction, instrument, patient)
+            accepted = self._accept(request, champion, instrument, patient)
         timing["total"] = time.perf_counter() - received
         values["timing_ms"] = {name: round(1000 * seconds, 3) for name, seconds in timing.items()}
-        return json.dumps(values, separators=(",", ":")).encode()
+        body = json.dumps(values, separators=(",", ":")).encode()
+        return Answer(body, partial(self._measure, *accepted, champion, image, prediction) if accepted else None)
 
     def no_champion(self) -> RequestError:
         """Why nothing can answer yet: status 503."""
@@ -157,37 +166,53 @@ class Worker:
             },
         }
 
-    def _observe(
-        self,
-        request: str,
-        champion: Champion,
-        image: Pixels,
-        prediction: Prediction,
-        instrument: str | None,
-        patient: str | None,
-    ) -> None:
+    def _accept(
+        self, request: str, champion: Champion, instrument: str | None, patient: str | None
+    ) -> tuple[Accepted, dict[str, Any]] | None:
+        """Who answered whom: with nothing measured it has no reference, so no detector is moved by it."""
         try:
-            seen = describe(image, prediction)
-            observation = Observation(
-                id=request,
-                task=champion.task,
-                instrument=instrument,
-                model_version=champion.version,
-                reference_id=champion.reference_id,
-                seq=0,  # the outbox gives it
-                time=time.time(),
-                embedding=seen.embedding,
-                shape=seen.shape,
-                acquisition=seen.acquisition,
-                patient_hmac=pseudonym(self._secret, patient) if patient else None,
-                case_ref=self.capture.keep(image, request) if self.capture else None,
-            )
-            kept = self.outbox.append(observation)
+            known: dict[str, Any] = {
+                "id": request,
+                "task": champion.task,
+                "instrument": instrument,
+                "model_version": champion.version,
+                "reference_id": "",
+                "time": time.time(),
+                "embedding": "",
+                "shape": {},
+                "acquisition": {},
+                "patient_hmac": pseudonym(self._secret, patient) if patient else None,
+                "case_ref": None,
+            }
+            place = self.outbox.accept(known)
         except Exception:  # a clinic's answer never depends on what is told to the monitor
-            logger.exception("an observation could not be made")
-            kept = False
-        if not kept:
+            logger.exception("an observation could not be kept")
+            place = None
+        if place is None:
             metrics.DROPPED.inc()
+            return None
+        return place, known
+
+    def _measure(
+        self, place: Accepted, known: dict[str, Any], champion: Champion, image: Pixels, prediction: Prediction
+    ) -> None:
+        """After the answer: what the photograph and the masks look like."""
+        with self._stage("measure", {}):
+            try:
+                seen = describe(image, prediction)
+                case_ref = self.capture.keep(image, known["id"]) if self.capture else None
+                measured = {
+                    "embedding": seen.embedding,
+                    "shape": seen.shape,
+                    "acquisition": seen.acquisition,
+                    "reference_id": champion.reference_id,
+                    "case_ref": case_ref,
+                }
+                whole = Observation(**{**known, **measured})
+            except Exception:  # without its row the line of the journal goes to the monitor
+                logger.exception("what was seen could not be measured")
+                return
+            self.outbox.complete(place, whole)
 
     @contextmanager
     def _stage(self, name: str, timing: dict[str, float]) -> Iterator[None]:

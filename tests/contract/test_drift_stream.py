@@ -21,7 +21,7 @@ def observations(count: int, seed: int, *, moved: float = 0.0) -> list[Observati
     rng = np.random.default_rng(seed)
     mixing = np.random.default_rng(99).normal(size=(5, WIDTH))
     embeddings = rng.normal(size=(count, 5)) @ mixing + 0.5 * rng.normal(size=(count, WIDTH)) + 3.0 * moved
-    noise = rng.normal(size=(count, 4)) + moved
+    noise = rng.normal(size=(count, 9)) + moved
     return [
         Observation(
             id=f"{seed}-{i:04d}",
@@ -33,6 +33,12 @@ def observations(count: int, seed: int, *, moved: float = 0.0) -> list[Observati
             time=float(i),
             embedding=tuple(embeddings[i].tolist()),
             shape={
+                "disc.empty": 0.0,
+                "disc.area": float(np.exp(-4.0 + 0.2 * noise[i, 4])),
+                "disc.circularity": 0.85 + 0.02 * float(noise[i, 5]),
+                "disc.components": float(rng.integers(1, 3)),
+                "disc.entropy": float(np.exp(-3.0 + 0.2 * noise[i, 6])),
+                "disc.probability": 0.9 + 0.02 * float(noise[i, 7]),
                 "disc.radius": float(np.exp(-2.3 + 0.1 * noise[i, 0])),
                 "disc.x": 0.5 + 0.02 * float(noise[i, 1]),
                 "disc.y": 0.5 + 0.02 * float(noise[i, 2]),
@@ -40,6 +46,9 @@ def observations(count: int, seed: int, *, moved: float = 0.0) -> list[Observati
             acquisition={
                 "width": 512.0,
                 "height": 512.0,
+                "sharpness": float(np.exp(1.5 + 0.1 * noise[i, 8])),
+                "flat": 0.3,
+                "model": f"camera {rng.integers(2)}",
                 "field.area": 0.75 * float(np.exp(0.02 * noise[i, 3])),
                 "field.width": 1.0,
                 "field.height": 1.0,
@@ -50,8 +59,8 @@ def observations(count: int, seed: int, *, moved: float = 0.0) -> list[Observati
 
 
 def blank(observation: Observation) -> Observation:
-    """The same case with nothing found in it."""
-    return replace(observation, embedding=(), shape={"disc.empty": 1.0})
+    """The same case with nothing found in it, and nothing known of its file."""
+    return replace(observation, embedding=(), shape={"disc.empty": 1.0}, acquisition={})
 
 
 @pytest.fixture(params=list(FAMILY), scope="module")
@@ -77,6 +86,7 @@ def p_values(reference: Reference, name: str, cases: Sequence[Observation]) -> n
 def test_it_is_called_what_the_table_calls_it(stream: Stream, name: str) -> None:
     assert stream.name == name
     assert stream.resolution >= 0
+    assert 0 <= stream.categories < stream.vectors(observations(1, 0)).shape[1]
 
 
 def test_a_row_a_case_in_its_order_and_of_its_case_alone(stream: Stream) -> None:

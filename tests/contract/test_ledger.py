@@ -3,15 +3,18 @@
 from pathlib import Path
 
 import pytest
+from postgres_kit import BOTH
 
 from parfocal.adapters import Settings, connect
 from parfocal.core.errors import DataContractError
 from parfocal.core.protocols import Ledger
 
+pytestmark = BOTH
+
 
 @pytest.fixture
-def ledger(tmp_path: Path) -> Ledger:
-    return connect(Settings(state=tmp_path, database_url=f"sqlite:///{tmp_path / 'l.db'}")).ledger
+def ledger(tmp_path: Path, database_url: str) -> Ledger:
+    return connect(Settings(state=tmp_path, database_url=database_url)).ledger
 
 
 def test_an_entry_reads_back_as_it_was_written(ledger: Ledger) -> None:

@@ -55,6 +55,7 @@ CASES = {
     "unet-bilinear": u_shaped(small("unet", up="bilinear", widest=6)),
     "residual_unet": u_shaped(small("residual_unet")),
     "localizer": Case(small("localizer"), (2, 3, 16, 24), (2, 2), odd=(2, 3, 18, 16)),
+    "localizer-radius": Case(small("localizer", radius=True), (2, 3, 16, 24), (2, 3), odd=(2, 3, 18, 16)),
     "lgan_critic": Case(small("lgan_critic", hidden=8), (2, 4, 32, 48), (2, 1), (2, 4, 33, 17), (2, 1)),
     "patch_critic": Case(small("patch_critic"), (2, 3, 32, 40), (2, 1, 2, 3), (2, 3, 25, 31), (2, 1, 1, 1)),
     "translator": Case(small("translator", blocks=2), (2, 3, 16, 24), (2, 2, 16, 24), odd=(2, 3, 18, 16)),

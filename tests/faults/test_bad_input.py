@@ -209,7 +209,7 @@ def test_every_recipe_says_what_it_is_for() -> None:
 
 
 def test_a_ct_slice_keeps_a_note_that_tells_it_from_other_sixteen_bits(tmp_path: Path) -> None:
-    from parfocal.cli.segment import _refuse_other_slices
+    from parfocal.inference.sources import _refuse_other_slices
 
     write_png(tmp_path / "mr.png", np.zeros((4, 4), np.uint16), {"stored": 0})
     write_png(tmp_path / "ct.png", np.zeros((4, 4), np.uint16), {"stored": 1024})

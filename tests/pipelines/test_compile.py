@@ -19,6 +19,7 @@ ARGUMENTS = {
     "pretrained": ["config", "experience_uri", "idempotency_key"],
     "study": ["config", "idempotency_key"],
     "continual": ["champion_uri", "config", "experience_uri", "idempotency_key"],
+    "segmented": ["champion_uri", "config", "experience_uri", "idempotency_key"],
 }
 
 
@@ -57,7 +58,7 @@ def test_a_pipeline_takes_exactly_the_arguments_of_the_contract(name: str) -> No
     assert spec.description
 
 
-@pytest.mark.parametrize("name", sorted(ARGUMENTS.keys() - {"study"}))
+@pytest.mark.parametrize("name", sorted(ARGUMENTS.keys() - {"study", "segmented"}))
 def test_the_outcome_is_an_output_of_the_pipeline(name: str) -> None:
     (spec, _) = yaml.safe_load_all(kubeflow.pipeline(name).read_text())
     assert spec["root"]["outputDefinitions"]["parameters"] == {"outcome": {"parameterType": "STRING"}}
@@ -77,7 +78,7 @@ def test_the_image_can_be_named_when_compiling(tmp_path: Path, monkeypatch: pyte
     kubeflow.compile_all(tmp_path)
     for file in tmp_path.glob("pipelines/*/pipeline.yaml"):
         named = file.read_text().count("image: registry.example.org/parfocal@sha256:abc\n")
-        assert named == file.read_text().count("image: ") >= 2
+        assert named == file.read_text().count("image: ") >= 1
 
 
 def test_every_folder_with_a_source_is_compiled() -> None:

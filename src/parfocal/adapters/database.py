@@ -5,17 +5,21 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
-from sqlalchemy import DDL, Column, Integer, MetaData, Row, String, Table, Text, UniqueConstraint, event, insert, select
+from sqlalchemy import Column, Integer, MetaData, Row, String, Table, Text, UniqueConstraint, insert, select
 
+from parfocal.adapters.anchors import HeadFile
 from parfocal.adapters.sql import Database
+from parfocal.adapters.versions import Versions
 from parfocal.core.protocols import LedgerEntry
 from parfocal.promotion import ledger as chain
 
 POSTGRES_LOCK = 0x70617266
 """Number of the advisory lock, any that nobody else uses."""
 
+VERSIONS = Versions(Path(__file__).with_name("ledger_versions"), "ledger_version", first="ledger")
 METADATA = MetaData()
 LEDGER = Table(
     "ledger",
@@ -31,30 +35,6 @@ LEDGER = Table(
     UniqueConstraint("kind", "task", "key"),
 )
 
-# Refusing in the database itself stops the honest mistake, such as a migration or a person with a SQL prompt; the
-# hash chain finds the rest. The insert trigger is there because INSERT OR REPLACE deletes without a delete trigger.
-GUARDS = {
-    "sqlite": (
-        "CREATE TRIGGER IF NOT EXISTS ledger_no_update BEFORE UPDATE ON ledger "
-        "BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END",
-        "CREATE TRIGGER IF NOT EXISTS ledger_no_delete BEFORE DELETE ON ledger "
-        "BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END",
-        "CREATE TRIGGER IF NOT EXISTS ledger_no_replace BEFORE INSERT ON ledger "
-        "WHEN EXISTS (SELECT 1 FROM ledger WHERE seq = NEW.seq OR hash = NEW.hash "
-        "OR (kind = NEW.kind AND task = NEW.task AND key = NEW.key)) "
-        "BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END",
-    ),
-    "postgresql": (
-        "CREATE OR REPLACE FUNCTION ledger_append_only() RETURNS trigger AS "
-        "$$ BEGIN RAISE EXCEPTION 'the ledger is append-only'; END $$ LANGUAGE plpgsql",
-        "CREATE TRIGGER ledger_no_change BEFORE UPDATE OR DELETE OR TRUNCATE ON ledger "
-        "FOR EACH STATEMENT EXECUTE FUNCTION ledger_append_only()",
-    ),
-}
-for dialect, statements in GUARDS.items():
-    for statement in statements:
-        event.listen(LEDGER, "after_create", DDL(statement).execute_if(dialect=dialect))  # type: ignore[no-untyped-call]
-
 
 def _now() -> datetime:
     return datetime.now(UTC)
@@ -65,7 +45,7 @@ class SqlLedger:
 
     def __init__(self, url: str, *, clock: Callable[[], datetime] = _now) -> None:
         advice = "nothing was lost; see that PARFOCAL_DATABASE_URL runs and has room, then try again"
-        self._database = Database(url, METADATA, name="the ledger", lock=POSTGRES_LOCK, advice=advice)
+        self._database = Database(url, VERSIONS, name="the ledger", lock=POSTGRES_LOCK, advice=advice)
         self._clock = clock
 
     def append(self, kind: str, task: str, key: str, body: Mapping[str, Any]) -> LedgerEntry:
@@ -75,11 +55,19 @@ class SqlLedger:
             DataContractError: the body is not plain JSON.
             OutsideServiceError: the database cannot be reached, or stays locked.
         """
+        entry, first = self._append(kind, task, key, body)
+        if (head := self._head) is not None:
+            head.note(entry, first)
+        return entry
+
+    def _append(self, kind: str, task: str, key: str, body: Mapping[str, Any]) -> tuple[LedgerEntry, str]:
+        """The entry, and the hash of the first one."""
         chain.canonical(body)
         with self._database.write() as connection:
+            first = connection.execute(select(LEDGER.c.hash).where(LEDGER.c.seq == 1)).scalar()
             same = (LEDGER.c.kind == kind) & (LEDGER.c.task == task) & (LEDGER.c.key == key)
             if (known := connection.execute(select(LEDGER).where(same)).first()) is not None:
-                return _entry(known)
+                return _entry(known), str(first)
             last = connection.execute(select(LEDGER).order_by(LEDGER.c.seq.desc()).limit(1)).first()
             time = self._clock().isoformat(timespec="milliseconds")
             entry = chain.next_entry(_entry(last) if last else None, time, kind, task, key, body)
@@ -95,7 +83,7 @@ class SqlLedger:
                     hash=entry.hash,
                 )
             )
-            return entry
+            return entry, first or entry.hash
 
     def entries(self, task: str | None = None, kind: str | None = None) -> Sequence[LedgerEntry]:
         """Oldest first, of one task and one kind where named."""
@@ -108,8 +96,18 @@ class SqlLedger:
             return tuple(_entry(row) for row in connection.execute(query))
 
     def verify(self) -> int:
-        """Recompute the whole chain and return its length; a DataContractError names the first entry that is wrong."""
-        return chain.verify(self.entries())
+        """Recompute the whole chain and return its length; a DataContractError names the first entry that is wrong.
+
+        Of a ledger that is a file, the end is compared with what is noted beside it.
+        """
+        entries = self.entries()
+        number = chain.verify(entries)
+        chain.hold(entries, filter(None, [self._head.read() if self._head else None]))
+        return number
+
+    @property
+    def _head(self) -> HeadFile | None:
+        return HeadFile(self._database.file) if self._database.file else None
 
 
 def _entry(row: Row[Any]) -> LedgerEntry:

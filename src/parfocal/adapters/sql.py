@@ -8,11 +8,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, MetaData, create_engine, event, text
+from sqlalchemy import URL, Connection, Engine, create_engine, event, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
+from parfocal.adapters.versions import Versions
 from parfocal.core.errors import OutsideServiceError, UsageError
 
 BUSY_SECONDS = 30
@@ -22,27 +23,37 @@ BUSY_SECONDS = 30
 class Database:
     """Readers at any time, one writer at a time, over all processes; what is committed is on the disk.
 
-    Nothing is opened before the first transaction, which makes the tables that are not there.
+    Nothing is opened before the first transaction, which brings the tables to the version that this program knows.
     """
 
     def __init__(
-        self, url: str, tables: MetaData, *, name: str, lock: int, advice: str, only: Sequence[str] = ()
+        self,
+        url: str,
+        versions: Versions,
+        *,
+        name: str,
+        lock: int,
+        advice: str,
+        only: Sequence[str] = (),
+        busy: float = BUSY_SECONDS,
     ) -> None:
         """Describe a database.
 
         Args:
             url: SQLAlchemy URL.
-            tables: what is made when it is first used.
+            versions: of its tables.
             name: whose it is, in errors.
             lock: number of the advisory lock that its writers take on PostgreSQL, where a table that is not there yet
                 cannot be locked.
             advice: what to do when it fails.
             only: dialects that can be used; empty: all.
+            busy: seconds for which a writer waits for another.
         """
-        self._url, self._tables, self._name, self._lock, self._advice = url, tables, name, lock, advice
-        self._only = only
+        self._url, self._versions, self._name, self._lock, self._advice = url, versions, name, lock, advice
+        self._only, self._busy = only, busy
         self._turn, self._opening = threading.Lock(), threading.Lock()
         self._engine: Engine | None = None
+        self._before = ""
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
@@ -52,14 +63,43 @@ class Database:
             UsageError: the URL names no database that can be used.
             OutsideServiceError: it cannot be reached, or stays locked.
         """
-        with self._turn, self._transaction(write=True) as connection:
-            yield connection
+        if not self._turn.acquire(timeout=self._busy):
+            raise self._failed(f"another writer of this process has not ended in {self._busy:g} s")
+        try:
+            with self._transaction(write=True) as connection:
+                yield connection
+        finally:
+            self._turn.release()
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """A view that does not change while it is read; raises as `write` does."""
         with self._transaction(write=False) as connection:
             yield connection
+
+    @contextmanager
+    def apart(self) -> Iterator[Connection]:
+        """A connection that is kept outside transactions, for locks that last as long as it does; raises as `write`."""
+        with self.translated(), self._opened().connect().execution_options(isolation_level="AUTOCOMMIT") as found:
+            yield found
+
+    def migrate(self) -> str:
+        """Open it, which brings its tables up to date; the version that it had, "" for none. Raises as `write`."""
+        with self.translated():
+            self._opened()
+        return self._before
+
+    @property
+    def file(self) -> Path | None:
+        """Of SQLite's database; None for one behind a server, or in memory."""
+        parsed = make_url(self._url)
+        found = parsed.database if parsed.get_backend_name() == "sqlite" else None
+        return Path(found) if found and found != ":memory:" else None
+
+    @property
+    def shown(self) -> str:
+        """Its URL without the password."""
+        return make_url(self._url).render_as_string(hide_password=True)
 
     def close(self) -> None:
         """Let go of its connections; the next transaction opens it again."""
@@ -70,30 +110,56 @@ class Database:
 
     @contextmanager
     def _transaction(self, *, write: bool) -> Iterator[Connection]:
-        try:
-            with self._opening:
-                if self._engine is None:
-                    self._engine = self._open()
-                engine = self._engine
-            with engine.connect().execution_options(parfocal_write=write) as connection, connection.begin():
+        with self.translated():
+            engine = self._opened()
+            options: dict[str, Any] = {"parfocal_write": write}
+            if engine.dialect.name == "postgresql" and not write:
+                options |= {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
+            with engine.connect().execution_options(**options) as connection, connection.begin():
                 if write:
                     self._take_turn(connection)
                 yield connection
+
+    @contextmanager
+    def translated(self) -> Iterator[None]:
+        """Within it, an error of the driver is an OutsideServiceError."""
+        try:
+            yield
         except (DBAPIError, PoolTimeoutError) as error:
-            raise OutsideServiceError(
-                f"{self._name}'s database failed: {str(getattr(error, 'orig', None) or error).splitlines()[0]}",
-                where=make_url(self._url).render_as_string(hide_password=True),
-                next=self._advice,
-            ) from error
+            raise self._failed(str(getattr(error, "orig", None) or error).splitlines()[0]) from error
+
+    def _opened(self) -> Engine:
+        with self._opening:
+            if self._engine is None:
+                self._engine = self._open()
+            return self._engine
+
+    def _failed(self, reason: str) -> OutsideServiceError:
+        return OutsideServiceError(f"{self._name}'s database failed: {reason}", where=self.shown, next=self._advice)
 
     def _open(self) -> Engine:
+        engine = self._engine_of_url()
+        try:
+            with engine.connect().execution_options(parfocal_write=True) as connection, connection.begin():
+                self._take_turn(connection)
+                self._before = self._versions.bring_up(connection, self._name)
+        except (SQLAlchemyError, UsageError):
+            engine.dispose()
+            raise
+        return engine
+
+    def _engine_of_url(self) -> Engine:
         try:
             parsed = make_url(self._url)
             kind = parsed.get_backend_name()
             if kind == "sqlite" and parsed.database:
                 Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
-            options = {"timeout": BUSY_SECONDS} if kind == "sqlite" else {}
-            engine = create_engine(parsed, connect_args=options, pool_pre_ping=kind != "sqlite")
+            engine = create_engine(
+                parsed,
+                connect_args=_options(parsed, self._busy),
+                pool_pre_ping=kind != "sqlite",
+                pool_timeout=self._busy,
+            )
         except (ArgumentError, ImportError) as error:
             raise UsageError(
                 f"cannot use the database URL: {error}",
@@ -111,19 +177,22 @@ class Database:
         if kind == "sqlite":
             event.listen(engine, "connect", _sqlite_connect)
             event.listen(engine, "begin", _sqlite_begin)
-        try:
-            with engine.connect().execution_options(parfocal_write=True) as connection, connection.begin():
-                self._take_turn(connection)
-                self._tables.create_all(connection)
-        except SQLAlchemyError:
-            engine.dispose()
-            raise
         return engine
 
     def _take_turn(self, connection: Connection) -> None:
         """One writer at a time, until the transaction ends; SQLite has seen to it when the transaction began."""
         if connection.dialect.name == "postgresql":
             connection.execute(text(f"SELECT pg_advisory_xact_lock({self._lock})"))
+
+
+def _options(url: URL, busy: float) -> dict[str, Any]:
+    """What the driver is told: how long to wait for a lock, and when a server that says nothing is taken for gone."""
+    if url.get_backend_name() == "sqlite":
+        return {"timeout": busy}
+    if url.get_driver_name() not in ("psycopg", "psycopg2"):
+        return {}
+    silent = {"keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3, "tcp_user_timeout": 20_000}
+    return {"connect_timeout": 5, "options": f"-c lock_timeout={round(1000 * busy)}", **silent}
 
 
 def _sqlite_connect(connection: Any, _record: Any) -> None:

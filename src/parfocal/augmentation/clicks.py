@@ -101,12 +101,15 @@ def following(mask: NDArray[np.generic], predicted: NDArray[np.generic]) -> Clic
 
 def _largest(wrong: NDArray[np.bool_]) -> tuple[NDArray[np.bool_], int]:
     """The largest 4-connected piece and its area in pixels."""
-    _, labels, stats, _ = cv2.connectedComponentsWithStats(wrong.astype(np.uint8), connectivity=4)
+    window = _window(wrong)
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(wrong[window].astype(np.uint8), connectivity=4)
     if len(stats) < 2:
         return wrong, 0
     areas = stats[1:, cv2.CC_STAT_AREA]
     largest = int(np.argmax(areas))
-    return labels == largest + 1, int(areas[largest])
+    piece = np.zeros(wrong.shape, np.bool_)
+    piece[window] = labels == largest + 1
+    return piece, int(areas[largest])
 
 
 def _innermost(region: NDArray[np.bool_]) -> tuple[int, int]:
@@ -114,9 +117,17 @@ def _innermost(region: NDArray[np.bool_]) -> tuple[int, int]:
 
     Of several, the one nearest to their mean, so that a bar is clicked in its middle; of those the first from the top.
     """
-    padded = np.pad(region, 1).astype(np.uint8)
+    window = _window(region)
+    padded = np.pad(region[window], 1).astype(np.uint8)
     distance = cv2.distanceTransform(padded, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)[1:-1, 1:-1]
     squared = np.rint(distance * distance)  # whole numbers, or float32 would tell equal distances apart
     rows, columns = np.nonzero(squared == squared.max())
+    rows, columns = rows + window[0].start, columns + window[1].start
     best = int(np.argmin((rows - rows.mean()) ** 2 + (columns - columns.mean()) ** 2))
     return int(rows[best]), int(columns[best])
+
+
+def _window(region: NDArray[np.bool_]) -> tuple[slice, slice]:
+    """Rows and columns of a region; what is beyond is outside of it, and a large photograph need not be searched."""
+    left, top, width, height = cv2.boundingRect(region.view(np.uint8))
+    return slice(top, top + height), slice(left, left + width)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from parfocal.cli import platform_view as view
+from parfocal.cli.drift import simulate
 from parfocal.core.errors import OutsideServiceError
 
 if TYPE_CHECKING:
@@ -71,12 +72,13 @@ def serve(
     _foreground(settings, only, named, name="serve", speech=speech, host=host, workers=workers or 0)
 
 
-@click.command()
+@click.group(invoke_without_command=True)
 @_port("monitor")
 @_host()
 @AS_JSON
 @QUIET
-def monitor(monitor_port: int | None, host: str, as_json: bool, quiet: bool) -> None:
+@click.pass_context
+def monitor(ctx: click.Context, monitor_port: int | None, host: str, as_json: bool, quiet: bool) -> None:
     """Watch for drift, take labelled cases, start retrains, show a page, until Ctrl-C.
 
     An alarm wakes its trigger by itself, unless PARFOCAL_TRIGGER_PATH=alertmanager says that Alertmanager does that.
@@ -88,8 +90,28 @@ def monitor(monitor_port: int | None, host: str, as_json: bool, quiet: bool) -> 
     """
     from parfocal.adapters import Settings
 
-    named = {"monitor": monitor_port}
-    _foreground(Settings(), ("monitor",), named, name="monitor", speech=(as_json, quiet), host=host)
+    if ctx.invoked_subcommand is None:
+        named = {"monitor": monitor_port}
+        _foreground(Settings(), ("monitor",), named, name="monitor", speech=(as_json, quiet), host=host)
+
+
+@monitor.command()
+def migrate() -> None:
+    """Bring the monitor's database to the version of this program.
+
+    A monitor that starts does so too; this is for who wants it done before. The database is PARFOCAL_DATABASE_URL, by
+    default SQLite in the state folder. One that a newer program wrote is refused and left as it is.
+
+    \b
+        PARFOCAL_DATABASE_URL=postgresql+psycopg://parfocal@db/parfocal parfocal monitor migrate
+    """
+    import subprocess
+
+    ended = subprocess.run([sys.executable, "-m", "parfocal_serving.monitor", "--migrate"], check=False)
+    sys.exit(ended.returncode)
+
+
+monitor.add_command(simulate)
 
 
 @click.command()

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
+if TYPE_CHECKING:
+    from parfocal.adapters.monitored import Answer
+    from parfocal.promotion.account import Account
+
 TASK = click.option("--task", default="fundus", show_default=True, help="Registered model.")
+JSON = click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
 
 
 @click.group()
@@ -18,7 +24,7 @@ def registry() -> None:
 
 @registry.command()
 @TASK
-@click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
+@JSON
 def history(task: str, as_json: bool) -> None:
     """List every decision, promotion, approval, rollback and alias moved by hand, oldest first."""
     from parfocal.adapters import connect
@@ -33,6 +39,60 @@ def history(task: str, as_json: bool) -> None:
     for entry in entries:
         click.echo(f"{entry.seq:>4}  {entry.time}  {entry.kind:<18} {_line(entry.body)}")
     click.echo(f"champion of {task}: {f'version {champion.version}' if champion else 'none'}")
+
+
+@registry.command()
+@TASK
+@click.option("--patient", default="", metavar="KEY", help="The patient's key, as the clinic sends it.")
+@click.option("--at", "date", default="", metavar="DATE", help="2026, 2026-10, 2026-10-21 or 2026-10-21T14:05; UTC.")
+@JSON
+def who(task: str, patient: str, date: str, as_json: bool) -> None:
+    """Say which model answered a patient, or answered at a time, and why that model had been promoted.
+
+    The key is turned into the HMAC under which the monitor keeps its observations; it is not written anywhere. Run it
+    where the segmenter keeps its state, or with PARFOCAL_PATIENT_SECRET and PARFOCAL_DATABASE_URL set as there.
+    """
+    from parfocal.adapters import connect, monitored
+    from parfocal.core.errors import UsageError
+    from parfocal.promotion import account
+
+    if not patient and not date:
+        raise UsageError("who answered whom, or when?", next="give --patient KEY, --at DATE, or both")
+    start, end = account.period(date) if date else (0.0, float("inf"))
+    entries = connect().ledger.entries(task)
+    if not patient:
+        found = account.accounts(entries, start, end)
+        _say(as_json, {"task": task, "at": date}, None, found)
+        return
+    settings = monitored.MonitoredSettings()
+    given = monitored.answers(settings, task, monitored.pseudonym(settings, patient), start, end)
+    stretches = {
+        one.reign.seq: one
+        for answer in given
+        for one in account.accounts(entries, answer.time, answer.time + 1e-3, answer.version)
+        or account.accounts(entries, 0.0, float("inf"), answer.version)[-1:]
+    }
+    _say(as_json, {"task": task, "at": date}, given, list(stretches.values()))
+
+
+@registry.command()
+@click.argument("version")
+@TASK
+@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="Write it to this file.")
+@click.option("--json", "as_json", is_flag=True, help="The evidence that the card is written from, as JSON.")
+def card(version: str, task: str, out: Path | None, as_json: bool) -> None:
+    """Print the model card of a promoted VERSION, written anew from the evidence in the ledger."""
+    from parfocal.adapters import connect
+    from parfocal.promotion import account, evidence
+    from parfocal.promotion import card as writer
+
+    found = account.evidence_of(connect().ledger.entries(task), version)
+    text = evidence.text(found) if as_json else writer.render(found)
+    if out is None:
+        click.echo(text, nl=False)
+    else:
+        out.write_text(text)
+        click.echo(f"written to {out}")
 
 
 @registry.command()
@@ -52,10 +112,53 @@ def rollback(task: str, version: str, by: str, reason: str) -> None:
 
 @registry.command()
 def verify() -> None:
-    """Recompute the ledger's hash chain; exit code 3 names the entry that was changed."""
-    from parfocal.adapters import connect
+    """Recompute the ledger's hash chain, and look for its end.
 
-    click.echo(f"{connect().ledger.verify()} entries, chain unbroken")
+    The end is compared with the file beside a SQLite ledger and with what every tracked run that decided something was
+    told of it. Exit code 3 names the entry that was changed or is missing; 6: the tracked runs cannot be asked now.
+    """
+    from parfocal.adapters import anchors, connect
+    from parfocal.promotion.ledger import hold
+
+    platform = connect()
+    number = platform.ledger.verify()
+    click.echo(f"{number} entries, chain unbroken")
+    entries = platform.ledger.entries()
+    kept = anchors.tracked(platform.settings)
+    ours = [anchor for anchor in kept if not entries or anchor.first == entries[0].hash]
+    hold(entries, ours)
+    newest = max((anchor.seq for anchor in ours), default=0)
+    said = f"{len(ours)} tracked runs were told of its end, the latest of entry {newest}: nothing is cut off"
+    other = f"; {len(kept) - len(ours)} name another ledger" if len(kept) > len(ours) else ""
+    click.echo((said if ours else "no tracked run was told of its end") + other)
+
+
+def _say(
+    as_json: bool, asked: Mapping[str, Any], answers: Sequence[Answer] | None, accounts: Sequence[Account]
+) -> None:
+    """The answer to `who`. `answers` is None when no patient was asked for."""
+    from dataclasses import asdict
+
+    from parfocal.promotion.account import describe, minute
+
+    if as_json:
+        rows = None if answers is None else [asdict(answer) for answer in answers]
+        shown = {**asked, "answers": rows, "models": [one.values() for one in accounts]}
+        click.echo(json.dumps(shown, indent=1))
+        return
+    if answers is not None and not answers:
+        click.echo("no answer to this patient is on record for that time: there was none, it is older than the monitor")
+        click.echo("keeps observations (400 days unless told otherwise), or key or secret are not those of the clinic")
+        return
+    for answer in answers or ():
+        device = answer.instrument or "instrument not declared"
+        click.echo(f"{minute(answer.time)}  {answer.task} version {answer.version}  {device}")
+    if answers and not accounts:
+        click.echo("the ledger here knows nothing of these versions; see PARFOCAL_STATE and PARFOCAL_DATABASE_URL")
+    if answers is None and not accounts:
+        click.echo(f"no model of {asked['task']} answered then")
+    for one in accounts:
+        click.echo("\n".join(["", *describe(one)] if answers else describe(one)))
 
 
 def _line(body: Mapping[str, Any]) -> str:

@@ -120,7 +120,7 @@ def train(
       segment      the mask of each structure, by train.loss
       adversarial  the same beside a critic that compares masks (LGAN)
       cycle        the same beside the way back from mask to image (CycleGAN); unlabelled images help
-      interact     the mask after one to five clicks; such a bundle is for `parfocal segment --clicks`
+      interact     the mask after one to five clicks; judged with clicks, asked by `segment --clicks`
     With --pretrained: train.encoder.freeze, .levels and .decoder say how much is taken.
 
     Killed at any moment, the same command goes on from the last checkpoint to the same result.
@@ -229,6 +229,7 @@ def promote(
     Exit code 4 when the gate refuses or cannot say. What it cannot say a person may take upon themselves with
     --approve NAME --reason TEXT; a refusal cannot be approved. The same command again finishes what was stopped.
     """
+    from parfocal.adapters import monitored
     from parfocal.promotion.evidence import Approval
     from parfocal.steps import promote as step
 
@@ -249,6 +250,7 @@ def promote(
             run=run,
             reporter=report,
             approval=approval,
+            origin=monitored.origin(key),
         )
     options.result({"outcome": decision.outcome, "reason": decision.reason}, (out / "summary.md").read_text())
     if decision.outcome is not Outcome.PROMOTE:

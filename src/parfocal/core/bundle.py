@@ -5,7 +5,7 @@ bundle/
   manifest.json        checksums and lineage
   reference.npz        what drift is measured against
   disc/ weights.safetensors model.json openvino.xml openvino.bin
-  cup/  ...
+  cup/  ...             or one folder for both: a network that tells them apart
 """
 
 from __future__ import annotations
@@ -49,16 +49,42 @@ class PretrainedRef(Config):
     decoder: bool = False
 
 
+class OwnNetwork(Config):
+    """A network that answers for one instrument alone."""
+
+    folder: str
+    runtimes: dict[str, Exported] = Field(default_factory=dict)
+
+
 class StructureModel(Config):
     """One network of the cascade."""
 
-    folder: str
+    folder: str = Field(description="of the network inside the bundle; several structures may share one")
     inside: str | None = Field(default=None, description="structure whose predicted box is the region of interest")
+    channels: tuple[int, ...] = Field(
+        default=(0,),
+        min_length=1,
+        exclude_if=lambda channels: channels == (0,),
+        description="of the network's output; their sum is the structure's probability. Structures with one folder "
+        "have one network, whose channels are classes; left out: its only channel",
+    )
     threshold: float = Field(default=0.5, description="probability at and above which a pixel belongs to the structure")
     runtimes: dict[str, Exported] = Field(default_factory=dict)
     objective: str = Field(default="segment", description="what its training optimised; interact answers clicks")
     clicks: Clicked | None = Field(default=None, description="how a network that answers clicks is to be asked")
     pretrained: PretrainedRef | None = None
+    by_instrument: dict[str, OwnNetwork] = Field(
+        default_factory=dict,
+        exclude_if=lambda own: not own,
+        description="instruments with a network of their own; any other, and who names none, is answered by `folder`",
+    )
+    slices: int = Field(
+        default=0,
+        ge=0,
+        exclude_if=lambda depth: not depth,
+        description="neighbouring slices of a volume that the network looks at together; 0, and then left out: one "
+        "picture at a time",
+    )
 
 
 class DatasetRef(Config):
@@ -89,6 +115,11 @@ class Bundle(Config):
     parent: ParentRef | None = None
     strategy: str = "initial"
     key: str = Field(default="", description="idempotency key of the run that made it")
+
+    @property
+    def stacked(self) -> bool:
+        """Whether some network looks at neighbouring slices, so that one picture cannot be answered."""
+        return any(model.slices for model in self.structures.values())
 
 
 def read(folder: Path, *, verify: bool = True) -> Bundle:

@@ -112,13 +112,13 @@ class MemberConfig(Config):
         """Shows the settings of every member; each says in its description whose it is."""
         document = handler.resolve_ref_schema(handler(schema))
         for name in cls.family:
-            own = _inlined(cls.family.load(name).Settings.model_json_schema())
+            own = inlined(cls.family.load(name).Settings.model_json_schema())
             for key, field in own.get("properties", {}).items():
                 document["properties"][key] = field | {"description": f"{name}: {field.get('description', '')}"}
         return document
 
 
-def _inlined(document: dict[str, Any]) -> dict[str, Any]:
+def inlined(document: dict[str, Any]) -> dict[str, Any]:
     """A JSON schema with what its `$ref`s name put in their places, so that a part of it can stand elsewhere."""
     known = document.get("$defs", {})
 

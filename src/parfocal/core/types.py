@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
+from typing import NamedTuple
 
 
 class Split(StrEnum):
@@ -24,6 +25,19 @@ class Outcome(StrEnum):
     INCONCLUSIVE = "inconclusive"
 
 
+class Slice(NamedTuple):
+    """Where a picture lies in a volume: the volume's name, unique within a task, and the picture's number in it.
+
+    A volume without a name is none: such a picture has no neighbours.
+    """
+
+    volume: str = ""
+    number: int = 0
+
+
+NO_SLICE = Slice()
+
+
 @dataclass(frozen=True, slots=True)
 class Case:
     """One image with whatever labels it has.
@@ -40,6 +54,7 @@ class Case:
         grader: who or what drew the masks (an expert's name, ``average``, ``phantom``).
         assisted: the grader saw a model's mask; such labels go to training only.
         checksum: SHA-256 of the image file.
+        slice: where it lies in a volume; neighbours have neighbouring numbers.
     """
 
     id: str
@@ -53,6 +68,7 @@ class Case:
     spacing: tuple[float, float] | None = None
     grader: str = ""
     assisted: bool = False
+    slice: Slice = NO_SLICE
 
 
 @dataclass(frozen=True, slots=True)

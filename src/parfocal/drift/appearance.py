@@ -18,6 +18,7 @@ class Appearance:
 
     name: ClassVar[str] = "appearance"
     resolution: ClassVar[float] = 0.0
+    categories: ClassVar[int] = 0
 
     def vectors(self, observations: Sequence[Observation], width: int = 0) -> NDArray[np.float64]:
         """Embeddings, float64 [N, D]; NaN where one is empty or not of length D."""

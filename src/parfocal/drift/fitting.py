@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from parfocal.core.types import Observation
-from parfocal.drift import Stream, mahalanobis
+from parfocal.drift import Stream, frequency, mahalanobis
+from parfocal.drift.frequency import Frequency
 from parfocal.drift.mahalanobis import Model
-from parfocal.drift.scoring import Usual
+from parfocal.drift.scoring import Usual, distances
 
 USABLE = 20
 """Cases of an instrument that a stream can measure, at least, for it to be in a reference."""
@@ -77,23 +78,28 @@ def usable(seen: Mapping[str, Mapping[str, Seen]]) -> tuple[tuple[str, ...], dic
     return streams, absent | empty
 
 
-def usual(seen: Seen, components: int, shrinkage: float, resolution: float) -> tuple[Usual, Floats]:
+def usual(seen: Seen, stream: Stream, components: int, shrinkage: float) -> tuple[Usual, Floats]:
     """Fit a model to all cases and calibrate it on each, seen by a model that was fitted without its fold.
 
     Returns:
         The model with its calibration, and the same scores in the order of the cases, [N].
     """
+    amounts = seen.rows.shape[1] - stream.categories
 
-    def model(rows: Floats) -> Model:
-        return mahalanobis.fit(rows, components=components, shrinkage=shrinkage, resolution=resolution)
+    def fitted(rows: Floats) -> tuple[Model, tuple[Frequency, ...]]:
+        model = mahalanobis.fit(
+            rows[:, :amounts], components=components, shrinkage=shrinkage, resolution=stream.resolution
+        )
+        return model, tuple(frequency.count(column) for column in rows[:, amounts:].T)
 
-    distances = np.full(len(seen.rows), np.inf)
+    found = np.full(len(seen.rows), np.inf)
     for fold in np.unique(seen.folds):
         held_out = seen.folds == fold
-        distances[held_out] = model(seen.rows[seen.usable & ~held_out]).distances(seen.rows[held_out])
-    typical = max(float(np.median(distances[np.isfinite(distances)])), 1e-12)
-    scores = distances / typical
-    return Usual(model(seen.rows[seen.usable]), typical, np.sort(scores)), scores
+        found[held_out] = distances(*fitted(seen.rows[seen.usable & ~held_out]), seen.rows[held_out])
+    typical = max(float(np.median(found[np.isfinite(found)])), 1e-12)
+    scores = found / typical
+    model, categories = fitted(seen.rows[seen.usable])
+    return Usual(model, typical, np.sort(scores), categories), scores
 
 
 def pooled(fitted: Sequence[tuple[Usual, Floats]], seen: Sequence[Seen]) -> Floats:

@@ -24,6 +24,7 @@ class Framing:
 
     name: ClassVar[str] = "framing"
     resolution: ClassVar[float] = 0.01
+    categories: ClassVar[int] = 0
 
     def vectors(self, observations: Sequence[Observation], width: int = 0) -> NDArray[np.float64]:  # noqa: ARG002
         """Places, then logarithms of sizes, float64 [N, 6]; NaN where one is missing or a size is not above 0."""

@@ -45,6 +45,10 @@ class Model:
         """D, the number of columns."""
         return len(self.mean)
 
+    def coordinates(self, vectors: Floats) -> Floats:
+        """Places along the axes in standard deviations, float64 [N, C], of finite vectors [N, D]."""
+        return np.asarray((vectors - self.mean) / self.scale @ self.axes.T / np.sqrt(self.variances), np.float64)
+
     def distances(self, vectors: Floats) -> Floats:
         """Squared distance, float64 [N], larger is stranger; each of its two terms is about 1 for a typical case.
 

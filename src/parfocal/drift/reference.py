@@ -8,53 +8,31 @@ it judges: what it holds cases against is fixed when the bundle is made.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, field_validator
 
-from parfocal.core.config import Config
 from parfocal.core.errors import DataContractError, UsageError
 from parfocal.core.types import Observation
-from parfocal.drift import FAMILY, Stream, archive, fitting, run_length
-from parfocal.drift.mahalanobis import Model
+from parfocal.drift import answers, archive, fitting, mmd_threshold, packing, run_length
+from parfocal.drift import quality as qualities
+from parfocal.drift import stream as look
+from parfocal.drift.config import DriftConfig
+from parfocal.drift.mmd_threshold import Detector
+from parfocal.drift.quality import Quality
 from parfocal.drift.run_length import Threshold
 from parfocal.drift.scoring import Scorer, Usual
 
 __all__ = ["DriftConfig", "Reference", "Scorer", "fit", "read"]
 
 VERSION = 1
-FIELDS = ("mean", "scale", "axes", "variances")
-"""Arrays of a model."""
+WINDOWED = "appearance"
+"""The stream whose newest cases are held against the reference together, too."""
 
 Floats = NDArray[np.float64]
-
-
-class DriftConfig(Config):
-    """How drift is looked for; part of the run that makes a bundle, and fixed with it."""
-
-    streams: tuple[str, ...] = Field(default=("appearance", "framing"), description="members of the family `drift`")
-    components: int = Field(default=16, ge=1, description="principal components kept of a stream, at most")
-    shrinkage: float = Field(default=0.1, gt=0, le=1, description="part by which variances are pulled to their mean")
-    folds: int = Field(
-        default=10, ge=2, le=100, description="parts; each is scored by a model that was fitted to the others"
-    )
-    k: float = Field(
-        default=0.5, ge=0, description="allowance of the CUSUM, in standard deviations; half the shift to be found"
-    )
-    arl0: float = Field(
-        default=20_000, gt=1, description="cases to a false alarm of one stream; its rate is averaged over references"
-    )
-
-    @field_validator("streams")
-    @classmethod
-    def _known(cls, streams: tuple[str, ...]) -> tuple[str, ...]:
-        if not streams or len(set(streams)) < len(streams) or not set(streams) <= set(FAMILY):
-            raise ValueError(f"{list(streams)}: expected at least one, each once, of {', '.join(FAMILY)}")
-        return streams
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,6 +47,8 @@ class Reference:
         pooled: by stream, scores of all instruments' held-out cases against the nearest instrument, ascending.
         thresholds: by number of held-out cases.
         absent: why an instrument, or a whole stream, is not in it.
+        windows: by instrument, the second look at appearance; absent with fewer than 100 usable cases.
+        quality: by structure, what predicts its Dice; absent with fewer than 40 labelled cases.
     """
 
     config: DriftConfig
@@ -79,6 +59,8 @@ class Reference:
     pooled: Mapping[str, Floats]
     thresholds: Mapping[int, Threshold]
     absent: Mapping[str, str]
+    windows: Mapping[str, Detector] = field(default_factory=dict)
+    quality: Mapping[str, Quality] = field(default_factory=dict)
 
     def scorer(self, instrument: str | None, stream: str) -> Scorer:
         """How cases of an instrument are scored: of a known one against itself, otherwise against the nearest.
@@ -89,7 +71,7 @@ class Reference:
         if stream not in self.streams:
             known = ", ".join(self.streams) or "none is"
             raise UsageError(f"stream '{stream}' is not in the drift reference", expected=f"of {known}")
-        looks: Stream = FAMILY.load(stream)()
+        looks = look(stream)
         if instrument is not None and instrument in self.instruments:
             own = self.usual[instrument, stream]
             return Scorer(looks, (own,), own.calibration, self.thresholds[len(own.calibration)])
@@ -97,13 +79,26 @@ class Reference:
         pooled = self.pooled[stream]
         return Scorer(looks, every, pooled, self.thresholds[len(pooled)])
 
+    def features(self, instrument: str | None, observations: Sequence[Observation]) -> Floats:
+        """What a Dice is predicted from, [N, F]: how the answer looks, and the logarithms of the distances."""
+        looks = None
+        if answers.LOOKS in self.streams:
+            width = self.usual[self.instruments[0], answers.LOOKS].width
+            looks = look(answers.LOOKS).vectors(observations, width)
+        near = {name: self.scorer(instrument, name) for name in answers.DISTANCES if name in self.streams}
+        return answers.features(looks, {name: one.scores(observations) for name, one in near.items()})
+
     def write(self, file: Path) -> None:
         """Write atomically; equal references give equal bytes."""
         arrays: dict[str, Floats] = {}
         for stream in self.streams:
             arrays[f"{stream}.pooled"] = self.pooled[stream]
             for place, name in enumerate(self.instruments):
-                arrays |= _arrays(f"{stream}.{place}", self.usual[name, stream])
+                arrays |= packing.usual_arrays(f"{stream}.{place}", self.usual[name, stream])
+        for name, detector in self.windows.items():
+            arrays |= packing.detector_arrays(f"window.{self.instruments.index(name)}", detector)
+        for name, quality in self.quality.items():
+            arrays |= {f"quality.{name}.{key}": array for key, array in quality.arrays().items()}
         header = {
             "version": VERSION,
             "config": self.config.model_dump(mode="json"),
@@ -112,12 +107,19 @@ class Reference:
             "streams": self.streams,
             "thresholds": [asdict(self.thresholds[size]) for size in sorted(self.thresholds)],
             "absent": dict(self.absent),
+            "windows": {name: packing.detector_header(one) for name, one in self.windows.items()},
+            "quality": sorted(self.quality),
         }
         archive.write(file, header, arrays)
 
 
 def fit(
-    observations: Mapping[str, Sequence[Observation]], config: DriftConfig, *, extractor: str, seed: int
+    observations: Mapping[str, Sequence[Observation]],
+    config: DriftConfig,
+    *,
+    extractor: str,
+    seed: int,
+    dice: answers.Dice | None = None,
 ) -> Reference:
     """Fit a reference to cases on which nothing was trained.
 
@@ -131,21 +133,42 @@ def fit(
         config: streams, components, run length.
         extractor: which network the embeddings come from.
         seed: of the folds.
+        dice: by instrument and id of the cases that are labelled, the true Dice by structure.
     """
     cases = {name: fitting.ordered(found) for name, found in sorted(observations.items())}
-    seen = {stream: fitting.look(FAMILY.load(stream)(), cases, config.folds, seed) for stream in config.streams}
+    seen = {stream: fitting.look(look(stream), cases, config.folds, seed) for stream in config.streams}
     streams, absent = fitting.usable(seen)
     names = tuple(name for name in cases if name not in absent)
     usual: dict[tuple[str, str], Usual] = {}
     pooled: dict[str, Floats] = {}
+    held_out: dict[tuple[str, str], Floats] = {}
     for stream in streams:
-        rows, resolution = [seen[stream][name] for name in names], FAMILY.load(stream).resolution
-        fitted = [fitting.usual(one, config.components, config.shrinkage, resolution) for one in rows]
+        rows = [seen[stream][name] for name in names]
+        looks = look(stream)
+        fitted = [fitting.usual(one, looks, config.components, config.shrinkage) for one in rows]
         usual |= {(name, stream): one for name, (one, _) in zip(names, fitted, strict=True)}
+        held_out |= {(name, stream): scores for name, (_, scores) in zip(names, fitted, strict=True)}
         pooled[stream] = fitting.pooled(fitted, rows)
     sizes = {len(one.calibration) for one in usual.values()} | {len(scores) for scores in pooled.values()}
-    thresholds = {size: run_length.threshold(config.arl0, size, config.k) for size in sizes}
-    return Reference(config, extractor, names, streams, usual, pooled, thresholds, absent)
+    arl0 = config.declared(len(streams) + (WINDOWED in streams))
+    thresholds = {size: run_length.threshold(arl0, size, config.k) for size in sizes}
+    windows = {
+        name: found
+        for name in (names if WINDOWED in streams else ())
+        if (found := mmd_threshold.detector(
+            seen[WINDOWED][name].rows, window=config.window, arl0=arl0, components=config.components,
+            shrinkage=config.shrinkage, seed=seed,
+        )) is not None
+    }  # fmt: skip
+    features = {
+        name: answers.features(
+            seen[answers.LOOKS][name].rows if answers.LOOKS in streams else None,
+            {stream: held_out[name, stream] for stream in streams},
+        )
+        for name in (names if dice else ())
+    }
+    quality = answers.fitted(features, cases, dice or {}, seed)
+    return Reference(config, extractor, names, streams, usual, pooled, thresholds, absent, windows, quality)
 
 
 def read(file: Path) -> Reference:
@@ -170,16 +193,6 @@ def read(file: Path) -> Reference:
     return found
 
 
-def _arrays(prefix: str, usual: Usual) -> dict[str, Floats]:
-    found = {f"{prefix}.{name}": getattr(usual.model, name) for name in FIELDS}
-    single = {"residual": usual.model.residual, "typical": usual.typical}
-    return {
-        **found,
-        **{f"{prefix}.{name}": np.array(value) for name, value in single.items()},
-        f"{prefix}.calibration": usual.calibration,
-    }
-
-
 def _parse(header: Mapping[str, Any], arrays: Mapping[str, Floats]) -> Reference:
     if header["version"] != VERSION:
         raise ValueError(f"it is of version {header['version']}")
@@ -191,19 +204,20 @@ def _parse(header: Mapping[str, Any], arrays: Mapping[str, Floats]) -> Reference
         instruments=instruments,
         streams=streams,
         usual={
-            (name, stream): _usual(f"{stream}.{place}", arrays)
+            (name, stream): packing.usual(f"{stream}.{place}", arrays)
             for stream in streams
             for place, name in enumerate(instruments)
         },
         pooled={stream: arrays[f"{stream}.pooled"] for stream in streams},
         thresholds={threshold.reference_size: threshold for threshold in thresholds},
         absent=header["absent"],
+        windows={
+            name: packing.detector(f"window.{instruments.index(name)}", arrays, values)
+            for name, values in header.get("windows", {}).items()  # references from before had none
+        },
+        quality={name: qualities.quality(_under(f"quality.{name}.", arrays)) for name in header.get("quality", [])},
     )
 
 
-def _usual(prefix: str, arrays: Mapping[str, Floats]) -> Usual:
-    mean, scale, axes, variances = (arrays[f"{prefix}.{name}"] for name in FIELDS)
-    if axes.shape != (len(variances), len(mean)) or scale.shape != mean.shape:
-        raise ValueError(f"arrays of {prefix} do not fit one another")
-    model = Model(mean, scale, axes, variances, float(arrays[f"{prefix}.residual"]))
-    return Usual(model, float(arrays[f"{prefix}.typical"]), arrays[f"{prefix}.calibration"])
+def _under(prefix: str, arrays: Mapping[str, Floats]) -> dict[str, Floats]:
+    return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from parfocal.core.types import Observation
 from parfocal.drift import Stream, conformal
+from parfocal.drift.frequency import Frequency
 from parfocal.drift.mahalanobis import Model
 from parfocal.drift.run_length import Threshold
 
@@ -25,15 +26,22 @@ class Usual:
         typical: median distance of held-out cases. Distances are divided by it, so that "nearest" compares instruments
             whose cases scatter differently.
         calibration: distances of held-out cases over `typical`, ascending, [n]; +inf where one cannot be measured.
+        categories: of the last columns, how often each value was seen.
     """
 
     model: Model
     typical: float
     calibration: Floats
+    categories: tuple[Frequency, ...] = ()
+
+    @property
+    def width(self) -> int:
+        """Columns of a vector: amounts, then categories."""
+        return self.model.width + len(self.categories)
 
     def distances(self, vectors: Floats) -> Floats:
         """In units of a typical held-out case, [N]; a row of NaN is infinitely far."""
-        return self.model.distances(vectors) / self.typical
+        return distances(self.model, self.categories, vectors) / self.typical
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,7 +67,7 @@ class Scorer:
 
     def scores(self, observations: Sequence[Observation]) -> Floats:
         """Distance from the nearest instrument, float64 [N]; larger is stranger, +inf where nothing can be measured."""
-        return nearest(self.usual, self.stream.vectors(observations, self.usual[0].model.width))
+        return nearest(self.usual, self.stream.vectors(observations, self.usual[0].width))
 
     def p_values(self, observations: Sequence[Observation]) -> Floats:
         """Conformal p-values, float64 [N]: (1 + held-out scores at or above) / (n + 1).
@@ -70,7 +78,15 @@ class Scorer:
         return conformal.p_values(self.scores(observations), self.calibration)
 
 
+def distances(model: Model, categories: Sequence[Frequency], vectors: Floats) -> Floats:
+    """Distance in the amounts plus the surprise of each category, [N]; vectors [N, D] as a stream gives them."""
+    found = model.distances(vectors[:, : model.width])
+    for category, column in zip(categories, vectors[:, model.width :].T, strict=True):
+        found += category.surprise(column)
+    return found
+
+
 def nearest(usual: Sequence[Usual], vectors: Floats) -> Floats:
     """Distance of each row from the instrument that it is nearest to, [N]."""
-    distances: Floats = np.min([one.distances(vectors) for one in usual], axis=0)
-    return distances
+    found: Floats = np.min([one.distances(vectors) for one in usual], axis=0)
+    return found

@@ -13,4 +13,7 @@ class EvaluateConfig(Config):
     runtime: str = Field(default="auto", description="exported runtime that is scored: the one that will answer")
     overlays: int = Field(default=2, ge=0, description="best and worst cases shown an instrument and structure, each")
     resamples: int = Field(default=4000, ge=200, description="bootstrap resamples of an interval in the report")
+    clicks: int = Field(
+        default=20, ge=1, description="clicks allowed a case when they are counted (NoC) of networks that answer them"
+    )
     latency_images: int = Field(default=12, ge=1, description="images timed, one by one, a model")

@@ -15,9 +15,10 @@ from parfocal.augmentation.clicks import Click, first, following
 from parfocal.core.types import Interval
 from parfocal.evaluation.metrics import Mask, dice
 from parfocal.evaluation.statistics import by_patient, paired_interval
+from parfocal.preprocessing.images import Picture
 
-Predict = Callable[[NDArray[np.uint8], Sequence[Click], Mask | None], Mask]
-"""Image uint8 [H, W, 3], every click so far, the mask answered before or None -> mask bool [H, W]."""
+Predict = Callable[[Picture, Sequence[Click], Mask | None], Mask]
+"""Image [H, W, 3] or [H, W], every click so far, the mask answered before or None -> mask bool [H, W]."""
 
 TARGETS = (0.85, 0.90)
 """Dice that NoC@85 and NoC@90 ask for."""
@@ -69,7 +70,7 @@ class Effort:
     cases: int
 
 
-def simulate(predict: Predict, image: NDArray[np.uint8], truth: NDArray[np.generic], clicks_max: int = 20) -> Rounds:
+def simulate(predict: Predict, image: Picture, truth: NDArray[np.generic], clicks_max: int = 20) -> Rounds:
     """Click a case until the answer is right everywhere or `clicks_max` clicks are spent.
 
     The first click is the object's innermost point (the background's for an empty truth), each later one the innermost
@@ -77,7 +78,7 @@ def simulate(predict: Predict, image: NDArray[np.uint8], truth: NDArray[np.gener
 
     Args:
         predict: what is judged.
-        image: uint8 [H, W, 3].
+        image: uint8 BGR [H, W, 3] or uint16 grey [H, W].
         truth: mask [H, W].
         clicks_max: at least 1; paper 003 evaluates with 1, NoC is usual with 20 (Xu and others 2016).
 

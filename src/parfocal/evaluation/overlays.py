@@ -15,6 +15,8 @@ from parfocal.preprocessing import images
 _SIDE = 360  # pixels of the longer side of a picture
 _ROOM = 0.35  # of the longer side of what is drawn, left free round it
 _SMALLEST = 48  # source pixels of a crop's side
+COLOURS = ((80, 220, 80), (60, 120, 255), (255, 160, 60), (220, 80, 220))
+"""BGR, of the structures' outlines in their order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,3 +82,13 @@ def _outline(mask: Mask) -> str:
     """SVG path data through the centres of the mask's outermost pixels, closed."""
     traced, _ = cv2.findContours(np.ascontiguousarray(mask).view(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_TC89_L1)
     return " ".join("M" + "L".join(f"{x + 0.5:g},{y + 0.5:g}" for x, y in line[:, 0].tolist()) + "Z" for line in traced)
+
+
+def outlined(image: images.Picture, masks: Mapping[str, Mask]) -> bytes:
+    """JPEG of a whole picture with the outline of every mask, bool [H, W], in the order of `COLOURS`."""
+    drawn = images.shown(image).copy()
+    width = max(1, round(max(image.shape[:2]) / 500))
+    for (_, mask), colour in zip(masks.items(), COLOURS * len(masks), strict=False):
+        lines, _ = cv2.findContours(np.ascontiguousarray(mask).view(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
+        cv2.drawContours(drawn, lines, -1, colour, width, cv2.LINE_AA)
+    return bytes(cv2.imencode(".jpg", drawn, [cv2.IMWRITE_JPEG_QUALITY, 92])[1].tobytes())

@@ -22,6 +22,10 @@ DETAILS = (
     ("hd95_mm", "HD95, millimetres", 3),
     ("cdr_error", "Error of the cup-to-disc ratio", 3),
     ("vertical_cdr_error", "Error of the vertical cup-to-disc ratio", 3),
+    ("noc85", "Clicks until Dice is .85 (NoC@85; all that are allowed where it never is)", 2),
+    ("noc85_reached", "Part of the cases that reach Dice .85 so", 2),
+    ("noc90", "Clicks until Dice is .90 (NoC@90; all that are allowed where it never is)", 2),
+    ("noc90_reached", "Part of the cases that reach Dice .90 so", 2),
 )
 """Measures with a table of their own: name, title, digits."""
 MARGIN = 0.02
@@ -60,7 +64,7 @@ def render(
         details=[detail for detail in DETAILS if any(detail[0] in row.measures for cell in cells for row in cell.rows)],
         sentences=[sentence(cell) for cell in cells],
         pictures=pictures,
-        remarks=remarks,
+        remarks=[*remarks, *clicked(evaluation)],
         colour=figures.COLOUR,
         label=figures.LABEL,
         level=next((cell.gain.level for cell in cells if cell.gain), 0.90),
@@ -97,6 +101,7 @@ def markdown(evaluation: Evaluation, cells: Sequence[CellTable] | None = None) -
         f"Frozen tests: {used}.",
         "",
         f"One image takes (median): {speed}.",
+        *(f"\n{line}" for line in (*clicked(evaluation), *(_clicks(cell) for cell in cells if clicked(evaluation)))),
     ]
     return "\n".join(lines) + "\n"
 
@@ -117,6 +122,19 @@ def sentence(cell: CellTable) -> str:
         flat = rows["constant"].dice
         said += f"; one mask given for every image has {flat:.3f}" + (", which is MORE" if flat > own.dice else "")
     return said + "."
+
+
+def clicked(evaluation: Evaluation) -> tuple[str, ...]:
+    """What has to be said of networks that answer clicks; nothing of others."""
+    allowed = [score.metrics.get("clicks_allowed") for score in evaluation.scores["challenger"]]
+    most = next((count for count in allowed if count is not None), None)
+    if most is None:
+        return ()
+    return (
+        "These networks answer clicks, and the clicks were placed with the truth's help: one a structure, on the "
+        "innermost point of what was to be found, for every score and mask here; nobody clicked. For NoC each further "
+        f"click fell into the largest error, at most {most:.0f} a case. The constant mask got none.",
+    )
 
 
 def number(value: float | None, digits: int = 3) -> str:
@@ -147,6 +165,17 @@ def _line(cell: CellTable) -> list[str]:
         number(challenger.skill),
         f"{gain.estimate:+.3f} ({_range(gain.low, gain.high)})" if gain else "–",
     ]
+
+
+def _clicks(cell: CellTable) -> str:
+    """NoC of a cell by model."""
+    told = []
+    for row in cell.rows:
+        if "noc85" in row.measures:
+            mean = {name: spread.mean for name, spread in row.measures.items()}
+            found = (f"NoC@{t} {mean[f'noc{t}']:.2f} ({mean[f'noc{t}_reached']:.0%} get there)" for t in (85, 90))
+            told.append(f"{row.model} {', '.join(found)}")
+    return f"{cell.instrument} / {cell.structure}: {'; '.join(told)}."
 
 
 def _sight(cell: CellTable) -> tuple[float, int] | None:

@@ -12,7 +12,7 @@ from parfocal.core.scores import CaseScore, Evaluation
 from parfocal.core.types import Interval
 from parfocal.evaluation.constant import skill
 from parfocal.evaluation.metrics import rrp10
-from parfocal.evaluation.statistics import by_patient, paired_interval
+from parfocal.evaluation.statistics import Method, by_patient, paired_interval
 
 MODELS = ("challenger", "champion", "constant")
 
@@ -25,6 +25,10 @@ BEST: Mapping[str, Callable[[Sequence[float]], float]] = {
     "hd95_mm": min,
     "cdr_error": min,
     "vertical_cdr_error": min,
+    "noc85": min,
+    "noc90": min,
+    "noc85_reached": max,
+    "noc90_reached": max,
 }
 """Measures that have a mean, and which end of them is the best."""
 
@@ -88,14 +92,19 @@ class CellTable:
 
 
 def tables(
-    evaluation: Evaluation, *, level: float = 0.90, seed: int = 0, resamples: int = 4000
+    evaluation: Evaluation,
+    *,
+    level: float = 0.90,
+    seed: int = 0,
+    resamples: int = 4000,
+    method: Method = "bca",
 ) -> tuple[CellTable, ...]:
-    """One table a cell, in the order in which cells were scored; `level`, `seed`, `resamples` as `paired_interval`."""
+    """One table a cell, in the order in which cells were scored; the settings are those of `paired_interval`."""
 
     def interval(sample: NDArray[np.float64] | None) -> Interval | None:
         if sample is None or len(sample) < 2:
             return None
-        return paired_interval(sample, level=level, seed=seed, resamples=resamples)
+        return paired_interval(sample, level=level, seed=seed, resamples=resamples, method=method)
 
     found = []
     for cell in cell_names(evaluation):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,13 +21,28 @@ Probabilities = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 """A runtime: float32 [N, 3, S, S] to float32 [N, 1, S, S]."""
 
 
-def agreement(a: Probabilities, b: Probabilities, inputs: NDArray[np.float32], threshold: float = 0.5) -> float:
+def summed(probability: NDArray[np.float32], channels: Sequence[int]) -> NDArray[np.float32]:
+    """Probability [..., S, S] of what is made up of these channels of [C, ..., S, S]: their sum."""
+    found: NDArray[np.float32] = probability[channels[0]]
+    if len(channels) > 1:
+        found = np.minimum(probability[list(channels)].sum(0), np.float32(1))
+    return found
+
+
+def agreement(
+    a: Probabilities,
+    b: Probabilities,
+    inputs: NDArray[np.float32],
+    threshold: float = 0.5,
+    channels: Sequence[int] = (0,),
+) -> float:
     """Mean Dice between the masks that two runtimes draw on the same frames.
 
     Args:
         a, b: the runtimes; the result does not depend on which is which.
         inputs: network input float32 [N, C, S, S], at least one.
         threshold: probability at and above which a pixel belongs to the structure.
+        channels: of the output; their sum is the structure's probability.
 
     Returns:
         In [0, 1]; two empty masks agree fully.
@@ -35,25 +50,32 @@ def agreement(a: Probabilities, b: Probabilities, inputs: NDArray[np.float32], t
     scores = []
     for one_input in inputs:
         batch = one_input[None]
-        one, other = a(batch) >= threshold, b(batch) >= threshold
+        one, other = (summed(run(batch)[0], channels) >= threshold for run in (a, b))
         total = int(one.sum()) + int(other.sum())
         scores.append(2 * int((one & other).sum()) / total if total else 1.0)
     return float(np.mean(scores))
 
 
 def export_agreeing(
-    model: nn.Module, folder: Path, size: int, inputs: NDArray[np.float32], *, least: float = AGREEMENT
+    model: nn.Module,
+    folder: Path,
+    size: int,
+    inputs: NDArray[np.float32],
+    *,
+    least: float = AGREEMENT,
+    groups: Sequence[Sequence[int]] = ((0,),),
 ) -> tuple[dict[str, Exported], dict[str, float]]:
-    """Export a structure's network beside its weights, in the fastest precision whose masks are the weights' masks.
+    """Export a network beside its weights, in the fastest precision whose masks are the weights' masks.
 
     Half precision first, then float32; when neither agrees nothing stays in the folder, and inference runs the weights.
 
     Args:
         model: the network whose weights.safetensors and model.json are in `folder`.
-        folder: of the structure inside the bundle that is being made.
+        folder: of the network inside the bundle that is being made.
         size: side of the network's frame, in pixels.
         inputs: of the network, from validation frames, float32 [N, C, size, size].
         least: mean Dice that is agreement.
+        groups: the channels of each structure that the network answers for; the least agreement of one counts.
 
     Returns:
         What bundle.json says of the export (empty without one), and the agreement of each precision that was tried.
@@ -65,7 +87,8 @@ def export_agreeing(
     tried: dict[str, float] = {}
     for precision in openvino.HALF, openvino.FULL:
         openvino.export(model, folder, size, precision, channels=inputs.shape[1])
-        tried[precision] = agreement(weights, openvino.OpenVINORuntime(folder), inputs)
+        exported = openvino.OpenVINORuntime(folder)
+        tried[precision] = min(agreement(weights, exported, inputs, channels=channels) for channels in groups)
         if tried[precision] >= least:
             return {"openvino": Exported(file=openvino.OpenVINORuntime.file, agreement=tried[precision])}, tried
     for file in folder.glob("openvino.*"):

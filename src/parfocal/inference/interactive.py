@@ -15,10 +15,12 @@ from parfocal.core import bundle
 from parfocal.core.bundle import Clicked
 from parfocal.core.errors import DataContractError, UsageError
 from parfocal.core.task import Structure
+from parfocal.inference import locator
 from parfocal.inference.agreement import Probabilities
 from parfocal.inference.postprocess import Chain, PostConfig
 from parfocal.inference.runtimes import FAMILY, NATIVE, network_input
 from parfocal.preprocessing.images import Picture
+from parfocal.preprocessing.locate import Locator
 from parfocal.preprocessing.recipes import Recipe, stored
 from parfocal.preprocessing.roi import Box, interpolation, mask_from_frame
 
@@ -32,8 +34,7 @@ class Answer:
 
     Attributes:
         mask: bool [H, W].
-        probability: float32 [H, W] in [0, 1]; zero outside the box.
-        box: where the network looked, in source pixels.
+        probability: float32 [H, W] in [0, 1]; zero outside the box (in source pixels) where the network looked.
     """
 
     mask: NDArray[np.bool_]
@@ -48,6 +49,8 @@ class InteractivePredictor:
         structure: what is segmented.
         runtime: name of the runtime that executes the network.
     """
+
+    _locator: Locator | None = None
 
     def __init__(
         self,
@@ -86,6 +89,7 @@ class InteractivePredictor:
         recipe = stored(spec.recipe, folder / bundle.BUNDLE)
         network = FAMILY.load(chosen)(folder / model.folder)
         self._use(network, Structure(name, model.inside), recipe, model.threshold, post, model.clicks or Clicked())
+        self._locator = locator.of(folder, recipe, runtime)
         self.runtime = chosen
 
     @classmethod
@@ -143,16 +147,21 @@ class InteractivePredictor:
         for name, array in (("previous answer", previous), (f"mask of {self.structure.inside}", outer)):
             if array is not None and array.shape != (height, width):
                 raise DataContractError(f"a {name} of {list(array.shape)}", expected=f"[{height}, {width}]")
-        box = self._recipe.box(self.structure, height, width, outer)
+        box = self.look(image, outer)
         if box is None:
             raise UsageError(
                 f"{self.structure.name} is looked for inside {self.structure.inside}, which is not there",
                 next=f"segment {self.structure.inside} first and give its mask",
             )
-        heard = _inside(clicks, box, (height, width))
-        large = self._drawn(image, heard, previous, box)
+        large = self._drawn(image, _inside(clicks, box, (height, width)), previous, box)
         mask = large >= self._threshold
         return Answer(mask if outer is None else mask & outer, large, box)
+
+    def look(self, image: Picture, outer: NDArray[np.bool_] | None = None) -> Box | None:
+        """Where the network looks, in source pixels; None without the structure that this one is inside."""
+        looks = self._recipe.whole(self.structure, outer)
+        at = self._locator(image) if looks and self._locator is not None else None
+        return self._recipe.box(self.structure, image.shape[0], image.shape[1], outer, at)
 
     def _drawn(
         self, image: Picture, clicks: list[Click], previous: NDArray[np.generic] | None, box: Box
@@ -198,7 +207,7 @@ def _inside(clicks: Iterable[Click], box: Box, shape: tuple[int, int]) -> list[C
     for click in clicks:
         if not (0 <= click.row < shape[0] and 0 <= click.column < shape[1]):
             raise UsageError(f"a click at row {click.row}, column {click.column}", expected=f"inside {list(shape)}")
-        if _holds(box, click):
+        if holds(box, click):
             heard.append(click)
         elif click.object:
             raise UsageError(
@@ -208,7 +217,8 @@ def _inside(clicks: Iterable[Click], box: Box, shape: tuple[int, int]) -> list[C
     return heard
 
 
-def _holds(box: Box, click: Click) -> bool:
+def holds(box: Box, click: Click) -> bool:
+    """Whether a click is in a box."""
     return box.top <= click.row < box.bottom and box.left <= click.column < box.right
 
 
@@ -217,7 +227,7 @@ def _into_frame(clicks: Iterable[Click], box: Box, size: int) -> list[Click]:
     return [
         Click((one.row - box.top) * size // box.height, (one.column - box.left) * size // box.width, one.object)
         for one in clicks
-        if _holds(box, one)
+        if holds(box, one)
     ]
 
 

@@ -20,7 +20,7 @@ from parfocal.core.registry import Family
 from parfocal.preprocessing.roi import Box, mask_from_frame, mask_to_frame
 
 if TYPE_CHECKING:
-    from parfocal.core.bundle import Bundle
+    from parfocal.core.bundle import Bundle, StructureModel
     from parfocal.inference.predictor import Prediction
 
 FAMILY = Family(
@@ -145,17 +145,27 @@ def redraw(
     """
     masks: dict[str, NDArray[np.bool_]] = {}
     for name, model in spec.structures.items():
-        box, shape = prediction.boxes[name], prediction.masks[name].shape
-        if box is None:
-            masks[name] = np.zeros(shape, np.bool_)
-            continue
-        probability = prediction.probabilities[name]
-        outer = masks[model.inside] if model.inside else None
-        within = None if outer is None else _in_frame(outer, box, probability.shape)
-        drawn = chain(probability, model.threshold, frame(box), within)
-        mask = mask_from_frame(drawn, box, *shape) >= model.threshold
-        masks[name] = mask if outer is None else mask & outer
+        masks[name] = redraw_one(prediction, name, model, chain, frame, masks[model.inside] if model.inside else None)
     return masks
+
+
+def redraw_one(
+    prediction: Prediction,
+    name: str,
+    model: StructureModel,
+    chain: Chain,
+    frame: Callable[[Box], NDArray[np.uint8]],
+    outer: NDArray[np.bool_] | None,
+) -> NDArray[np.bool_]:
+    """One structure's mask as a chain draws it, kept within `outer`; the rest as in `redraw`."""
+    box, shape = prediction.boxes[name], prediction.masks[name].shape
+    if box is None:
+        return np.zeros(shape, np.bool_)
+    probability = prediction.probabilities[name]
+    within = None if outer is None else _in_frame(outer, box, probability.shape)
+    drawn = chain(probability, model.threshold, frame(box), within)
+    mask: NDArray[np.bool_] = mask_from_frame(drawn, box, shape[0], shape[1]) >= model.threshold
+    return mask if outer is None else mask & outer
 
 
 def _in_frame(outer: NDArray[np.bool_], box: Box, shape: tuple[int, ...]) -> NDArray[np.bool_]:

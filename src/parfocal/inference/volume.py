@@ -1,9 +1,9 @@
-"""A volume answered slice by slice, and its labels written back into the space that it came from."""
+"""A volume answered by slices or stacks of slices, and its labels written back into the space that it came from."""
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -31,6 +31,8 @@ class Answers(Protocol):
     def bundle(self) -> Bundle: ...
 
     def predict(self, image: Picture) -> Prediction: ...
+
+    def predict_volume(self, pictures: Sequence[Picture]) -> Iterator[Prediction]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +65,8 @@ def segment_volume(
     progress: Callable[[int, int], None] | None = None,
 ) -> Labelled:
     """Cut `source` as the readers do, segment every slice, and write a label volume on the voxels of `source`.
+
+    Networks that look at neighbouring slices see each slice in its volume (`Predictor.predict_volume`).
 
     Args:
         source: NIfTI, NRRD or MHA file, or a folder with a DICOM series.
@@ -104,8 +108,9 @@ def segment_volume(
     numbers = {structure: 1} if structure else {name: i for i, name in enumerate(names, start=1)}
     labels = np.zeros(stored.shape, np.uint8)
     voxels = dict.fromkeys(numbers, 0)
-    for done, picture in enumerate(stored, start=1):
-        masks = predictor.predict(picture).masks
+    answers = predictor.predict_volume(list(stored)) if predictor.bundle.stacked else map(predictor.predict, stored)
+    for done, prediction in enumerate(answers, start=1):
+        masks = prediction.masks
         for name, number in numbers.items():
             labels[done - 1][masks[name]] = number
             voxels[name] += int(np.count_nonzero(masks[name]))

@@ -1,7 +1,8 @@
 """The exemplar memory: some training pictures of every instrument, kept so that it can be rehearsed.
 
 Exemplars are patients' images. A memory is a folder of its own, never registered and never served; an instrument or
-a patient can be purged, and a purged patient does not come back.
+a patient can be purged, and a purged patient does not come back. What is computed of exemplars (what a network said of
+them, which weights they need) lies in the same folder, so that nothing of them leaves it.
 """
 
 from __future__ import annotations
@@ -12,11 +13,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 
+import numpy as np
+from numpy.typing import NDArray
+
 from parfocal.core.errors import DataContractError
 from parfocal.core.manifest import Manifest, Parent
 from parfocal.memory import storage
 from parfocal.memory.rows import take
-from parfocal.memory.storage import Exemplars, Purge
+from parfocal.memory.storage import Carried, Exemplars, Kept, Patients, Purge
 from parfocal.preprocessing.shards import Arrays
 
 
@@ -25,20 +29,48 @@ class Memory:
     """Exemplars by structure and instrument. Every change gives a new memory; `Memory()` is the empty one.
 
     Attributes:
-        exemplars: structure to instrument to pictures; no empty entries.
-        patients: case id to patient's key, of all cases in it.
+        exemplars: structure to instrument to what is kept; no empty entries.
+        patients: by instrument and case id the patient's key, of all cases in it.
         purges: oldest first.
+        carried: by structure, what a strategy takes from one increment to the next.
     """
 
     exemplars: Exemplars = field(default_factory=dict)
-    patients: Mapping[str, str] = field(default_factory=dict)
+    patients: Patients = field(default_factory=dict)
     purges: tuple[Purge, ...] = ()
+    carried: Carried = field(default_factory=dict)
 
     def arrays(self, structure: str) -> Mapping[str, Arrays]:
         """Exemplars of a structure by instrument; empty for a structure that has none."""
-        return MappingProxyType(dict(self.exemplars.get(structure, {})))
+        return MappingProxyType({name: kept.arrays for name, kept in self._of(structure).items()})
 
-    def with_exemplars(self, instrument: str, structure: str, arrays: Arrays, patients: Mapping[str, str]) -> Memory:
+    def kept(self, structure: str, instrument: str) -> Kept | None:
+        """All that is kept of an instrument for a structure; None for nothing."""
+        return self._of(structure).get(instrument)
+
+    def logits(self, structure: str) -> Mapping[str, NDArray[np.float16]]:
+        """Kept logits of a structure's exemplars by instrument, where there are any."""
+        return {name: one.logits for name, one in self._of(structure).items() if one.logits is not None}
+
+    def permitted(self, arrays: Arrays, patients: Mapping[str, str]) -> Arrays:
+        """The rows of `arrays` whose patient was not purged.
+
+        Args:
+            patients: case id to patient's key, at least of these cases.
+        """
+        purged = {purge.patient_sha256 for purge in self.purges}
+        return take(arrays, _rows(arrays, lambda case: _sha256(patients[case]) not in purged)) if purged else arrays
+
+    def with_exemplars(
+        self,
+        instrument: str,
+        structure: str,
+        arrays: Arrays,
+        patients: Mapping[str, str],
+        *,
+        seen: int = 0,
+        logits: NDArray[np.float16] | None = None,
+    ) -> Memory:
         """A memory in which `arrays` are all that is kept of this instrument's structure.
 
         Pictures of purged patients are left out.
@@ -47,6 +79,8 @@ class Memory:
             instrument, structure: whose pictures they are.
             arrays: training pictures, never of another side of the split; may be empty.
             patients: case id to patient's key, at least of these cases.
+            seen: cases that competed for a place so far.
+            logits: what a network says of them, float16 [N, C, S, S].
 
         Raises:
             DataContractError: a case's patient is not known, so it could not be purged.
@@ -55,29 +89,48 @@ class Memory:
         if unknown:
             raise DataContractError("an exemplar's patient is not known", where=unknown[0])
         purged = {purge.patient_sha256 for purge in self.purges}
-        exemplars = {name: dict(kept) for name, kept in self.exemplars.items()}
-        exemplars.setdefault(structure, {})[instrument] = _where(
-            arrays, lambda case: _sha256(patients[case]) not in purged
-        )
-        return self._with(exemplars, {**self.patients, **patients})
+        rows = _rows(arrays, lambda case: _sha256(patients[case]) not in purged)
+        kept = Kept(arrays, max(seen, len(arrays)), logits).rows(rows)
+        exemplars = {name: dict(others) for name, others in self.exemplars.items()}
+        exemplars.setdefault(structure, {})[instrument] = kept
+        return self._with(exemplars, {**self.patients, instrument: {**self.patients.get(instrument, {}), **patients}})
 
-    def purge(self, instrument: str) -> Memory:
+    def with_carried(self, structure: str, numbers: Mapping[str, NDArray[np.float32]]) -> Memory:
+        """A memory that carries these numbers for a structure, and no others; empty for none."""
+        others = {name: kept for name, kept in self.carried.items() if name != structure}
+        return replace(self, carried={**others, **({structure: dict(numbers)} if numbers else {})})
+
+    def with_logits(self, structure: str, logits: Mapping[str, NDArray[np.float16]]) -> Memory:
+        """A memory that has these logits, by instrument and row by row, of a structure's exemplars."""
+        kept = {name: replace(one, logits=logits.get(name, one.logits)) for name, one in self._of(structure).items()}
+        return self._with({**self.exemplars, structure: kept}, self.patients)
+
+    def bounded(self, structure: str, limit: int, *, ordered: bool, seed: int = 0) -> Memory:
+        """A memory with the exemplars of at most `limit` patients of a structure, over all instruments.
+
+        Instruments shrink evenly (`evenly`): the fullest first, so none is forgotten for another. Within one, the first
+        in order stay where exemplars are `ordered` by worth; else those whose hash with the seed is smallest, which are
+        as good as random, and the same for every structure and in every later increment.
+        """
+        kept = self._of(structure)
+        owners = {name: [self.patients[name][case] for case in one.arrays.case_ids] for name, one in kept.items()}
+        places = evenly({name: len(set(found)) for name, found in owners.items()}, limit)
+        shrunk = {}
+        for name, one in kept.items():
+            ranked = list(dict.fromkeys(owners[name]))
+            if not ordered:
+                ranked.sort(key=lambda patient: _sha256(f"{seed} {patient}"))
+            chosen = set(ranked[: places[name]])
+            shrunk[name] = one.rows([row for row, patient in enumerate(owners[name]) if patient in chosen])
+        return self._with({**self.exemplars, structure: shrunk}, self.patients)
+
+    def purge(self, instrument: str, *, date: str = "") -> Memory:
         """Without any picture of an instrument; the purge is on record."""
-        exemplars = {
-            structure: {name: arrays for name, arrays in kept.items() if name != instrument}
-            for structure, kept in self.exemplars.items()
-        }
-        return self._purged(exemplars, instrument=instrument)
+        return self._purged(lambda name, _: name != instrument, instrument=instrument, date=date)
 
-    def purge_patient(self, patient: str) -> Memory:
+    def purge_patient(self, patient: str, *, date: str = "") -> Memory:
         """Without any picture of a patient, and closed to later ones; the purge is on record."""
-        exemplars = {
-            structure: {
-                name: _where(arrays, lambda case: self.patients[case] != patient) for name, arrays in kept.items()
-            }
-            for structure, kept in self.exemplars.items()
-        }
-        return self._purged(exemplars, patient_sha256=_sha256(patient))
+        return self._purged(lambda _, who: who != patient, patient_sha256=_sha256(patient), date=date)
 
     def write(self, out: Path, *, parents: Sequence[Parent] = ()) -> Manifest:
         """Write a sealed folder; equal memories give equal bytes.
@@ -85,7 +138,7 @@ class Memory:
         Raises:
             UsageError: `out` is there already.
         """
-        return storage.write(self.exemplars, self.patients, self.purges, out, parents)
+        return storage.write(self.exemplars, self.patients, self.purges, self.carried, out, parents)
 
     @classmethod
     def read(cls, folder: Path) -> Memory:
@@ -96,27 +149,50 @@ class Memory:
         """
         return cls(*storage.read(folder))
 
-    def _purged(self, exemplars: Exemplars, **whose: str) -> Memory:
-        removed = _count(self.exemplars) - _count(exemplars)
-        cleared = self._with(exemplars, self.patients)
-        return replace(cleared, purges=(*self.purges, Purge(removed=removed, **whose)))
+    def _purged(self, stays: Callable[[str, str], bool], **what: str) -> Memory:
+        """Pictures for which `stays(instrument, patient)` holds, without what was computed of those that go."""
+        total, exemplars, carried = 0, {}, dict(self.carried)
+        for structure, kept in self.exemplars.items():
+            left, gone = {}, 0
+            for name, one in kept.items():
+                owners = [self.patients[name][case] for case in one.arrays.case_ids]
+                rows = [row for row, patient in enumerate(owners) if stays(name, patient)]
+                left[name] = replace(one.rows(rows), seen=one.seen - len(owners) + len(rows))
+                gone += len(owners) - len(rows)
+            exemplars[structure] = left
+            total += gone
+            if gone:
+                carried.pop(structure, None)
+        cleared = replace(self._with(exemplars, self.patients), carried=carried)
+        return replace(cleared, purges=(*self.purges, Purge(removed=total, **what)))
 
-    def _with(self, exemplars: Exemplars, patients: Mapping[str, str]) -> Memory:
+    def _of(self, structure: str) -> Mapping[str, Kept]:
+        return self.exemplars.get(structure, {})
+
+    def _with(self, exemplars: Exemplars, patients: Patients) -> Memory:
         filled = {
-            structure: {name: arrays for name, arrays in kept.items() if len(arrays)}
+            structure: {name: one for name, one in kept.items() if len(one.arrays)}
             for structure, kept in exemplars.items()
         }
         filled = {structure: kept for structure, kept in filled.items() if kept}
-        cases = {case for kept in filled.values() for arrays in kept.values() for case in arrays.case_ids}
-        return replace(self, exemplars=filled, patients={case: patients[case] for case in sorted(cases)})
+        cases = {(name, case) for kept in filled.values() for name, one in kept.items() for case in one.arrays.case_ids}
+        known: dict[str, dict[str, str]] = {}
+        for name, case in sorted(cases):
+            known.setdefault(name, {})[case] = patients[name][case]
+        return replace(self, exemplars=filled, patients=known)
 
 
-def _where(arrays: Arrays, keeps: Callable[[str], bool]) -> Arrays:
-    return take(arrays, [row for row, case in enumerate(arrays.case_ids) if keeps(case)])
+def evenly(counts: Mapping[str, int], limit: int) -> dict[str, int]:
+    """Places of each, at most its count and `limit` in all, as even as can be; of one that is left the earlier name."""
+    places = dict.fromkeys(sorted(counts), 0)
+    for _ in range(min(limit, sum(counts.values()))):
+        hungry = [name for name in places if places[name] < counts[name]]
+        places[min(hungry, key=lambda name: places[name])] += 1
+    return places
 
 
-def _count(exemplars: Exemplars) -> int:
-    return sum(len(arrays) for kept in exemplars.values() for arrays in kept.values())
+def _rows(arrays: Arrays, keeps: Callable[[str], bool]) -> list[int]:
+    return [row for row, case in enumerate(arrays.case_ids) if keeps(case)]
 
 
 def _sha256(text: str) -> str:

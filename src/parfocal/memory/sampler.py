@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from parfocal.augmentation import geometric
-from parfocal.augmentation.geometric import AugmentConfig
+from parfocal.augmentation.geometric import AugmentConfig, Change
 from parfocal.core.errors import UsageError
 from parfocal.preprocessing.shards import Arrays
 
@@ -21,7 +21,10 @@ _ORDER, _CHANGES = 1, 2
 
 
 class Pictures(NamedTuple):
-    """A batch: image uint8 [B, S, S, 3] BGR, mask uint8 [B, S, S], points float32 [B, 2] as in `Arrays`."""
+    """A batch: image uint8 [B, S, S, 3] BGR, mask uint8 [B, S, S], points float32 [B, 2] as in `Arrays`.
+
+    Of stacks of D slices: image [B, D, S, S, 3], mask [B, D, S, S].
+    """
 
     image: NDArray[np.uint8]
     mask: NDArray[np.uint8]
@@ -82,19 +85,12 @@ class Sampler:
         Raises:
             UsageError: the batch cannot be divided by `world`.
         """
-        if self.batch_size % world:
-            raise UsageError(
-                f"a batch of {self.batch_size} cannot be divided among {world} processes",
-                where="train.batch_size",
-                expected=f"a multiple of {world}",
-            )
-        mine = range(rank, self.batch_size, world)
-        picked = self._picked(step)
+        mine = self._mine(rank, world)
+        picked = [(self.sources[source].arrays, row) for source, row in self._picked(step)]
+        changes = self._changes(step)
         pairs = [(picked[i][0].image[picked[i][1]], picked[i][0].mask[picked[i][1]]) for i in mine]
         points = [picked[i][0].points[picked[i][1]] for i in mine]
-        if self.augment is not None:
-            rng = np.random.default_rng([self.seed, _CHANGES, step])
-            changes = geometric.draw(self.augment, rng, self.batch_size)
+        if changes is not None:
             pairs = [geometric.apply(*pair, changes[i]) for pair, i in zip(pairs, mine, strict=True)]
             size = picked[0][0].mask.shape[1:]
             points = [
@@ -122,17 +118,37 @@ class Sampler:
             ],
         }
 
-    def _picked(self, step: int) -> list[tuple[Arrays, int]]:
+    def _mine(self, rank: int, world: int) -> range:
+        """Places of one rank."""
+        if self.batch_size % world:
+            raise UsageError(
+                f"a batch of {self.batch_size} cannot be divided among {world} processes",
+                where="train.batch_size",
+                expected=f"a multiple of {world}",
+            )
+        return range(rank, self.batch_size, world)
+
+    def _picked(self, step: int) -> list[tuple[int, int]]:
+        """Source, and which of what it has, of every place."""
         chosen = []
-        for index, (source, places) in enumerate(zip(self.sources, self.places, strict=True)):
-            size = len(source.arrays)
+        for source, places in enumerate(self.places):
+            size = self._size(source)
             for place in range(step * places, (step + 1) * places):
-                chosen.append((source.arrays, int(self._order(index, place // size)[place % size])))
+                chosen.append((source, int(self._order(source, place // size)[place % size])))
         return chosen
 
-    def _permutation(self, index: int, turn: int) -> NDArray[np.int64]:
-        rng = np.random.default_rng([self.seed, _ORDER, index, turn])
-        return rng.permutation(len(self.sources[index].arrays))
+    def _changes(self, step: int) -> tuple[Change, ...] | None:
+        """Of every place; None when nothing is changed."""
+        if self.augment is None:
+            return None
+        return geometric.draw(self.augment, np.random.default_rng([self.seed, _CHANGES, step]), self.batch_size)
+
+    def _permutation(self, source: int, turn: int) -> NDArray[np.int64]:
+        return np.random.default_rng([self.seed, _ORDER, source, turn]).permutation(self._size(source))
+
+    def _size(self, source: int) -> int:
+        """How many different places can be made of a source."""
+        return len(self.sources[source].arrays)
 
 
 def apportion(shares: Sequence[float], places: int) -> tuple[int, ...]:

@@ -1,8 +1,12 @@
-"""Which cases are worth keeping. Scores and features are computed elsewhere and come as arrays."""
+"""Which cases are worth keeping. Scores and features are computed elsewhere and come as arrays.
+
+A selection is one function and one line of `SELECTIONS`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -13,9 +17,78 @@ POOL = 2
 """Important cases that compete for a place: of fewer the choice is importance alone, of all diversity alone."""
 
 
+@dataclass(frozen=True)
+class Pool:
+    """Cases that compete for `size` places.
+
+    Attributes:
+        count: of cases; rows 0 to `count` - 1.
+        size: places, 0 or more.
+        rng: of what is random.
+        kept: the first rows are those that have a place already.
+        seen: cases that had come before these new ones, those with a place included.
+        difficulty: 1 - Dice of each case, [count].
+        slopes: norm of the gradient of each case's loss by the last layer's weights, [count].
+        features: of each case, [count, D].
+    """
+
+    count: int
+    size: int
+    rng: np.random.Generator
+    kept: int
+    seen: int
+    difficulty: Callable[[], npt.NDArray[np.floating]]
+    slopes: Callable[[], npt.NDArray[np.floating]]
+    features: Callable[[], npt.NDArray[np.floating]]
+
+
+def choose(name: str, pool: Pool) -> list[int]:
+    """Rows of the cases to keep, by the selection of that name: `size` of them, or all when there are no more."""
+    return SELECTIONS[name](pool)
+
+
 def at_random(count: int, size: int, rng: np.random.Generator) -> list[int]:
     """Rows of `size` of `count` cases, each equally likely; all of them, in order, when there are no more."""
     return sorted(int(row) for row in rng.permutation(count)[:size])
+
+
+def reservoir(kept: int, seen: int, fresh: int, size: int, rng: np.random.Generator) -> list[int]:
+    """Rows that make every case of a sequence equally likely to be kept, however many increments it comes in.
+
+    Algorithm R: the i-th case of all takes a place at random with probability size / i (Vitter, Random sampling with a
+    reservoir, 1985). Places that a purge has freed go to the next cases that come, which then are likelier than others.
+
+    Args:
+        kept: rows 0 to `kept` - 1 are in the reservoir; where they are more than `size`, some leave at random.
+        seen: cases before the fresh ones, at least `kept`.
+        fresh: rows from `kept` on, in the order in which they came.
+        size: of the reservoir.
+        rng: of this increment alone; the same one twice would favour the same places.
+
+    Returns:
+        Sorted row numbers.
+    """
+    places = at_random(kept, size, rng)
+    for number, row in enumerate(range(kept, kept + fresh), start=seen + 1):
+        if len(places) < size:
+            places.append(row)
+        elif (place := int(rng.integers(number))) < size:
+            places[place] = row
+    return sorted(places)
+
+
+def most_important(importance: npt.NDArray[np.floating] | Sequence[float], size: int) -> list[int]:
+    """Rows of the `size` largest, the largest first; ties go to the earlier row.
+
+    By the norm of a case's loss gradient: Paul and others, Deep learning on a data diet (GraNd), 2021.
+
+    Raises:
+        DataContractError: a number is not finite.
+    """
+    scores = np.asarray(importance, np.float64)
+    if not np.isfinite(scores).all():
+        raise DataContractError("importance is not finite", next="look for diverged weights")
+    return [int(row) for row in np.argsort(-scores, kind="stable")[:size]]
 
 
 def important_and_diverse(
@@ -64,3 +137,17 @@ def _farthest_first(points: npt.NDArray[np.float64], size: int) -> list[int]:
         distance = np.minimum(distance, ((points - points[row]) ** 2).sum(axis=1))
         distance[chosen] = -1.0
     return chosen
+
+
+def _by_reservoir(pool: Pool) -> list[int]:
+    return reservoir(pool.kept, pool.seen, pool.count - pool.kept, pool.size, pool.rng)
+
+
+SELECTIONS: Mapping[str, Callable[[Pool], list[int]]] = {
+    "random": lambda pool: at_random(pool.count, pool.size, pool.rng),
+    "reservoir": _by_reservoir,
+    "gradient-norm": lambda pool: most_important(pool.slopes(), pool.size),
+    "important-diverse": lambda pool: important_and_diverse(pool.difficulty(), pool.features(), pool.size),
+}
+ORDERED = frozenset({"gradient-norm", "important-diverse"})
+"""Selections whose rows come in the order of worth, so that any beginning of them is a good smaller choice."""

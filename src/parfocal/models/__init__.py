@@ -108,6 +108,16 @@ def describer(model: nn.Module) -> Callable[[torch.Tensor], tuple[torch.Tensor, 
     return lambda x: (model(x), x.new_zeros(x.shape[0], 0))
 
 
+def probabilities(logits: torch.Tensor) -> torch.Tensor:
+    """What a segmentation network says: the sigmoid of one channel, the softmax over several, [N, C, ...] both."""
+    return logits.sigmoid() if logits.shape[1] == 1 else logits.softmax(1)
+
+
+def slices_of(model: nn.Module) -> int:
+    """How many neighbouring slices of a volume the network looks at together; 0 for a network of pictures."""
+    return int(getattr(model, "slices", 0))
+
+
 def save(model: nn.Module, spec: ModelSpec, folder: Path) -> None:
     """Write weights.safetensors (float32 and integer buffers, as in the state dict) and model.json into `folder`."""
     from safetensors.torch import save_file

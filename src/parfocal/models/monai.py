@@ -38,6 +38,8 @@ class MonaiNetwork(nn.Module):
         in_channels: channels of the input. VNet takes divisors of 16 alone: zeros fill up to the next.
         out_channels: one a structure (sigmoid), or one a class (softmax).
         dimensions: 2 or 3.
+        slices: of three dimensions, how many neighbouring slices of a volume it looks at together: D below, where it
+            is trained and asked. Only what it is meant for: a whole volume of another D goes through as well.
 
     Shapes: float [N, in_channels, (D,) H, W] to logits [N, out_channels, (D,) H, W], the finest alone where the
     network gives several for deep supervision. UsageError for sides that the network cannot halve and double again.
@@ -54,6 +56,7 @@ class MonaiNetwork(nn.Module):
         in_channels: int = 3,
         out_channels: int = 1,
         dimensions: int = 2,
+        slices: int = 16,
     ) -> None:
         super().__init__()
         kind = _find(network)
@@ -70,14 +73,29 @@ class MonaiNetwork(nn.Module):
                 where="model.options",
                 expected=f"arguments among {', '.join(signature(kind).parameters)}",
             ) from None
+        except ImportError as error:
+            raise UsageError(f"MONAI cannot build {name}: {str(error).splitlines()[0]}", next="install it") from None
         if dimensions == 2:
             _drop_channels_not_pictures(self.network)
+        self.slices = slices if dimensions == 3 else 0
+        if dimensions == 3 and (slices < 1 or slices % self.factors[0]):
+            raise UsageError(
+                f"{name} cannot take stacks of {slices} slices",
+                where="model.options.slices",
+                expected=f"a multiple of {self.factors[0]}",
+            )
         self.aliases = _aliases(self.network)
         self.register_state_dict_post_hook(_drop_aliases)  # type: ignore[no-untyped-call]
         self.register_load_state_dict_pre_hook(_add_aliases)  # type: ignore[no-untyped-call]
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         sides = tuple(x.shape[2:])
+        if len(sides) == 2 and self.slices:
+            raise UsageError(
+                f"{type(self.network).__name__} of three dimensions cannot take a picture of {_by(sides)}",
+                expected=f"stacks of {self.slices} slices of a volume",
+                next="for pictures set model.options.dimensions=2",
+            )
         if len(sides) != len(self.factors) or any(s % f for s, f in zip(sides, self.factors, strict=True)):
             raise self._refusal(sides, f"sides that are multiples of {_by(self.factors)}")
         if self.padding:

@@ -1,7 +1,8 @@
 """Losses on logits, and the score that goes with them. All are computed in float32, also for logits in bfloat16.
 
 A target is a class index, 255 (`UNKNOWN`) where nobody labelled. Such pixels are left out: a loss is that of the same
-picture without them, and a batch without any label costs 0, connected to the graph.
+picture without them, and a batch without any label costs 0, connected to the graph. Where there are several classes a
+target may also say that a pixel is of one of some of them (`parfocal.preprocessing.classes`).
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from torch.nn import functional
 
 from parfocal.core.errors import UsageError
 from parfocal.objectives import UNKNOWN, Parts, SegmentLoss
+from parfocal.preprocessing.classes import POSSIBLE
 
 SMOOTH = 1.0
 """Pixels added above and below in the soft Dice: finite logarithm, and 1 for empty against empty."""
@@ -45,10 +47,15 @@ def bce_dice(logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
 
 
 def cross_entropy(logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-    """Mean cross entropy of the labelled pixels, in nats; logits [N, classes, H, W], target class indices [N, H, W]."""
-    index = target.long()
-    total = functional.cross_entropy(logits.float(), index, ignore_index=UNKNOWN, reduction="sum")
-    return total / (index != UNKNOWN).sum().clamp(min=1)
+    """Mean cross entropy of the labelled pixels, in nats; logits [N, classes, H, W], target [N, H, W].
+
+    A pixel that is of one of several classes costs -log of the sum of their softmax probabilities: the marginal
+    likelihood of what was said (Fang and Yan 2020, Shi and others 2021), which favours none of them.
+    """
+    z, allowed = logits.float(), possible(target, logits.shape[1])
+    known = ~allowed.all(1)
+    total = torch.logsumexp(z, 1) - torch.logsumexp(z.masked_fill(~allowed, -torch.inf), 1)
+    return (total * known).sum() / known.sum().clamp(min=1)
 
 
 _OF_ONE_CHANNEL = {"bce": bce, "soft_dice": soft_dice, "soft_dice_squared": soft_dice_squared}
@@ -80,14 +87,22 @@ def dice_of_cases(logits: torch.Tensor, target: torch.Tensor) -> NDArray[np.floa
     """
     known = target != UNKNOWN
     classes = (logits[:, 0] >= 0).long() if logits.shape[1] == 1 else logits.argmax(1)
-    scores = []
-    for value in range(1, max(2, logits.shape[1])):
-        p, t = (classes == value) & known, target == value
-        total = (p.sum((1, 2)) + t.sum((1, 2))).double()
-        both = 2.0 * (p & t).sum((1, 2)).double()
-        scores.append(torch.where(total > 0, both / total.clamp(min=1), 1.0))
+    scores = [dice((classes == value) & known, target == value) for value in range(1, max(2, logits.shape[1]))]
     mean = torch.stack(scores).mean(0).masked_fill(~known.flatten(1).any(1), torch.nan)
     return mean.cpu().numpy()
+
+
+def dice(found: torch.Tensor, true: torch.Tensor) -> torch.Tensor:
+    """Dice of each case [N] between bool masks [N, H, W]; 1 for empty against empty."""
+    total = (found.flatten(1).sum(1) + true.flatten(1).sum(1)).double()
+    both = 2.0 * (found & true).flatten(1).sum(1).double()
+    return torch.where(total > 0, both / total.clamp(min=1), 1.0)
+
+
+def possible(target: torch.Tensor, classes: int) -> torch.Tensor:
+    """Which classes a target [N, H, W] allows, bool [N, classes, H, W]."""
+    table = torch.from_numpy(POSSIBLE[:, :classes].copy()).to(target.device)
+    return table[target.long()].movedim(-1, 1)
 
 
 def one_structure(loss: SegmentLoss, objective: str) -> SegmentLoss:

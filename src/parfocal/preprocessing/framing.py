@@ -10,6 +10,7 @@ import numpy as np
 
 from parfocal.core.task import Structure, Task
 from parfocal.preprocessing.images import Picture, Pixels
+from parfocal.preprocessing.locate import Located
 from parfocal.preprocessing.recipes import Recipe, refuse_unfit
 from parfocal.preprocessing.roi import Box, mask_to_frame, point_to_frame
 from parfocal.preprocessing.shards import UNKNOWN
@@ -41,6 +42,7 @@ def frames_of(
     task: Task,
     recipe: Recipe,
     rng: np.random.Generator,
+    at: Located | None = None,
 ) -> tuple[dict[str, tuple[Framed, ...]], list[str]]:
     """Frames by structure, and what a person may want to look at.
 
@@ -51,6 +53,7 @@ def frames_of(
             one and no mask gets a frame too.
         task, recipe: what to look for and how.
         rng: for what the recipe draws.
+        at: where the outermost structure was located, for a recipe that asks for that.
 
     Raises:
         DataContractError: the picture is not one for this recipe.
@@ -64,7 +67,7 @@ def frames_of(
         if mask is None and (point is None or structure.inside is not None):
             continue
         outer = masks.get(structure.inside or "")
-        box = recipe.box(structure, image.shape[0], image.shape[1], outer)
+        box = recipe.box(structure, image.shape[0], image.shape[1], outer, at)
         if box is None:
             remarks.append(f"a {structure.name} without its {structure.inside}, so no frame to learn it from")
             continue

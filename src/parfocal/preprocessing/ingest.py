@@ -22,6 +22,7 @@ from parfocal.preprocessing import static_augmentation
 from parfocal.preprocessing.checks import Past
 from parfocal.preprocessing.framing import Framed, frames_of
 from parfocal.preprocessing.images import Pixels, decode_image, decode_mask, encode_mask, mask_checksum
+from parfocal.preprocessing.locate import Located, Locator
 from parfocal.preprocessing.recipes import Recipe
 from parfocal.preprocessing.shards import Arrays, DatasetCase
 from parfocal.preprocessing.static_augmentation import StaticAugmentationConfig
@@ -76,6 +77,7 @@ def ingest(
     wrong: Sequence[Problem] = (),
     *,
     seed: int = 0,
+    locator: Locator | None = None,
 ) -> Taken | Left:
     """Read and validate one case; copy it into `folder` when nothing is wrong with it.
 
@@ -86,6 +88,7 @@ def ingest(
         earlier: what must not change.
         wrong: what is known to be wrong with the case already; it is looked at all the same, to find the rest.
         seed: of what the recipe draws.
+        locator: for a recipe that asks for one.
 
     Raises:
         OSError: `folder` cannot be written; that a source file cannot be read is a problem of the case instead.
@@ -111,12 +114,13 @@ def ingest(
     if same is not None and all(same.mask_checksums.get(name) == found for name, found in sums.items()):
         return Left(case, (Problem(case.image, "the champion knows this case with these masks"),), known=True)
     try:
+        at = locator(image) if locator is not None else None
         frames, remarks = frames_of(
-            image, masks, case.points, task, recipe, static_augmentation.generator(seed, f"frames of {case.id}")
+            image, masks, case.points, task, recipe, static_augmentation.generator(seed, f"frames of {case.id}"), at
         )
     except DataContractError as error:
         return Left(case, (Problem(case.image, error.what, error.next),))
-    entry = _copy(case, data, masks, sums, folder)
+    entry = _copy(case, data, masks, sums, folder, at)
     return Taken(case, entry, frames, tuple(remarks))
 
 
@@ -211,7 +215,9 @@ def _sizes(mask: Pixels, image: Pixels) -> tuple[str, str]:
     return reason, "make the mask as large as the image"
 
 
-def _copy(case: Case, data: bytes, masks: Mapping[str, Pixels], sums: dict[str, str], folder: Path) -> DatasetCase:
+def _copy(
+    case: Case, data: bytes, masks: Mapping[str, Pixels], sums: dict[str, str], folder: Path, at: Located | None
+) -> DatasetCase:
     image = f"images/{case.id}{case.image.suffix.lower()}"
     paths = {structure: f"masks/{structure}/{case.id}.png" for structure in masks}
     _write(folder / image, data)
@@ -229,6 +235,8 @@ def _copy(case: Case, data: bytes, masks: Mapping[str, Pixels], sums: dict[str, 
         assisted=case.assisted,
         spacing=case.spacing,
         points=dict(case.points),
+        slice=case.slice,
+        located=at,
     )
 
 

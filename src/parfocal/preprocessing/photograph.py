@@ -11,8 +11,9 @@ from pydantic import Field
 from parfocal.core.errors import DataContractError
 from parfocal.core.task import Structure
 from parfocal.preprocessing.images import Picture
+from parfocal.preprocessing.locate import LocateConfig, Located
 from parfocal.preprocessing.recipes import Recipe
-from parfocal.preprocessing.roi import Box, structure_box, trim_box
+from parfocal.preprocessing.roi import Box, square_box, structure_box, trim_box
 
 
 class PhotographRecipe(Recipe):
@@ -36,16 +37,28 @@ class PhotographRecipe(Recipe):
         default=2.0, ge=0, description="contrast limit of the equalisation, times the mean bin; 0 leaves it out"
     )
     clahe_tiles: int = Field(default=8, ge=1, le=64, description="tiles of the equalisation along each side")
+    locate: LocateConfig = Field(default_factory=LocateConfig, exclude_if=lambda value: value == LocateConfig())
 
     @property
     def contrast_tiles(self) -> int:
         return self.clahe_tiles
 
     def box(
-        self, structure: Structure, height: int, width: int, outer: npt.NDArray[np.generic] | None = None
+        self,
+        structure: Structure,
+        height: int,
+        width: int,
+        outer: npt.NDArray[np.generic] | None = None,
+        at: Located | None = None,
     ) -> Box | None:
-        """The trimmed photograph, or the box of the outer structure with its margin; see `Recipe.box`."""
-        if structure.inside is None:
+        """The trimmed photograph, or the box of the outer structure with its margin; see `Recipe.box`.
+
+        With a locator, a square about `at` in place of the photograph.
+        """
+        whole = self.whole(structure, outer)
+        if whole and self.locate.model and at is not None:
+            return square_box((at.x, at.y), self.locate.side * at.radius, height, width)
+        if whole:
             return trim_box(height, width, self.border)
         return None if outer is None else structure_box(outer, self.roi_margin)
 

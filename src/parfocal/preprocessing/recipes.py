@@ -13,14 +13,22 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import GetJsonSchemaHandler, ModelWrapValidatorHandler, SerializeAsAny, ValidationError, model_validator
+from pydantic import (
+    Field,
+    GetJsonSchemaHandler,
+    ModelWrapValidatorHandler,
+    SerializeAsAny,
+    ValidationError,
+    model_validator,
+)
 from pydantic_core import CoreSchema
 
-from parfocal.core.config import Config
+from parfocal.core.config import Config, inlined
 from parfocal.core.errors import DataContractError, UsageError
 from parfocal.core.registry import Family
 from parfocal.core.task import Structure, Task
 from parfocal.preprocessing.images import Picture, Pixels
+from parfocal.preprocessing.locate import LocateConfig, Located
 from parfocal.preprocessing.roi import Box, structure_box
 
 FAMILY = Family(
@@ -42,12 +50,19 @@ class Recipe(Config):
     Attributes:
         name: member of the family `recipes`.
         size: pixels, side of the square frame.
+        one_frame: inner structures are looked for in the frame of the outermost.
         modalities: of the tasks that it is for; none given: of any.
     """
 
     modalities: ClassVar[tuple[str, ...]] = ()
     name: str
     size: int
+    one_frame: bool = Field(
+        default=False,
+        exclude_if=lambda value: not value,
+        description="look for inner structures in the outermost's frame, not in a closer one round what they are "
+        "inside: for one network that learns all structures (train.together)",
+    )
 
     @abstractmethod
     def frame(self, image: Picture, box: Box) -> Pixels:
@@ -62,7 +77,12 @@ class Recipe(Config):
         """
 
     def box(
-        self, structure: Structure, height: int, width: int, outer: npt.NDArray[np.generic] | None = None
+        self,
+        structure: Structure,
+        height: int,
+        width: int,
+        outer: npt.NDArray[np.generic] | None = None,
+        at: Located | None = None,  # noqa: ARG002
     ) -> Box | None:
         """Where to look for a structure: the whole picture, or the box of the structure it is inside and a tenth more.
 
@@ -70,13 +90,18 @@ class Recipe(Config):
             structure: of the task.
             height, width: of the picture in pixels.
             outer: mask [H, W] of `structure.inside`; not used for an outermost structure.
+            at: where the outermost structure was located, for a recipe that asks for that (`locate`).
 
         Returns:
-            None when the structure is inside another whose mask is missing or empty.
+            None when the structure is inside another whose mask is empty or, unless all have one frame, missing.
         """
-        if structure.inside is None:
+        if self.whole(structure, outer):
             return Box(0, 0, height, width)
         return None if outer is None else structure_box(outer, 0.1)
+
+    def whole(self, structure: Structure, outer: npt.NDArray[np.generic] | None) -> bool:
+        """Whether the frame is the outermost structure's; arguments as for `box`."""
+        return structure.inside is None or (self.one_frame and (outer is None or bool(outer.any())))
 
     def samples(self, box: Box, mask: Pixels, rng: np.random.Generator) -> tuple[Box, ...]:  # noqa: ARG002
         """The frames that are learned from: `box`, or boxes within it drawn by `rng` for a mask {0, 1} [H, W]."""
@@ -85,6 +110,12 @@ class Recipe(Config):
     def tiles(self, box: Box) -> tuple[Box, ...]:
         """The frames that together answer for `box`; where they overlap, their mean counts."""
         return (box,)
+
+    @property
+    def finds(self) -> LocateConfig | None:
+        """How the outermost structure is found before the picture is cropped; None: it is not."""
+        finds: LocateConfig | None = getattr(self, "locate", None)
+        return finds if finds is not None and finds.model else None
 
     @property
     def contrast_tiles(self) -> int:
@@ -148,7 +179,7 @@ def _all_settings() -> dict[str, Any]:
     fields: dict[str, Any] = {"name": {"default": DEFAULT, "description": f"one of {', '.join(FAMILY)}"}}
     told: defaultdict[str, dict[str, list[str]]] = defaultdict(dict)
     for name in FAMILY.table:
-        for key, field in FAMILY.load(name).model_json_schema()["properties"].items():
+        for key, field in inlined(FAMILY.load(name).model_json_schema())["properties"].items():
             if key != "name":
                 fields.setdefault(key, field)
                 other = "" if field.get("default") == fields[key].get("default") else f" ({field.get('default')})"

@@ -40,6 +40,17 @@ def trim_box(height: int, width: int, border: float) -> Box:
     return Box(rows, columns, height - rows, width - columns)
 
 
+def square_box(centre: tuple[float, float], side: float, height: int, width: int) -> Box:
+    """A square about (x, y), pixel centres at whole numbers, moved inward where it would leave the picture.
+
+    It is as large as the picture's shorter side at most, and never empty.
+    """
+    pixels = max(1, min(round(side), height, width))
+    left = min(max(round(centre[0] + 0.5 - pixels / 2), 0), width - pixels)
+    top = min(max(round(centre[1] + 0.5 - pixels / 2), 0), height - pixels)
+    return Box(top, left, top + pixels, left + pixels)
+
+
 def structure_box(mask: npt.NDArray[np.generic], margin: float) -> Box | None:
     """The bounding box of a mask [H, W], grown on each side by `margin` of its own side, clipped to the image.
 

@@ -6,6 +6,7 @@ masks/<structure>/<id>.png            8-bit 0 and 255, the size of the image
 arrays/<structure>-<split>.safetensors  image uint8 [N, S, S, 3] BGR, mask uint8 {0, 1} [N, S, S], case int64 [N],
                                       points float32 [N, 2]
 arrays/<structure>-points-<split>.safetensors  the same of an outermost structure's cases that have a point and no mask
+locator/                              what found the structure before the crop (`parfocal.inference.locator`), if asked
 """
 
 from __future__ import annotations
@@ -24,8 +25,9 @@ from safetensors.numpy import load_file, save_file
 from parfocal.core import manifest
 from parfocal.core.config import Config
 from parfocal.core.errors import DataContractError
-from parfocal.core.types import Split
+from parfocal.core.types import NO_SLICE, Slice, Split
 from parfocal.preprocessing.images import Picture, Pixels, decode_image, decode_mask
+from parfocal.preprocessing.locate import Located
 from parfocal.preprocessing.recipes import AnyRecipe
 
 DATASET = "dataset.json"
@@ -44,14 +46,18 @@ class Arrays:
         case_ids: of each row; a case has several rows where it has static copies or tiles.
         points: float32 [N, 2], (x, y) of the structure's centre as parts of the frame's side, pixel centres at
             (i + 0.5) / S; NaN where nobody said, as in all rows when it is left out.
+        slices: where each row's case lies in a volume; in none when it is left out.
     """
 
     image: Pixels
     mask: Pixels
     case_ids: tuple[str, ...]
     points: NDArray[np.float32] = field(default_factory=lambda: _UNSAID)
+    slices: tuple[Slice, ...] = ()
 
     def __post_init__(self) -> None:
+        if not self.slices:
+            object.__setattr__(self, "slices", (NO_SLICE,) * len(self.case_ids))
         if self.points is _UNSAID:
             object.__setattr__(self, "points", np.full((len(self.case_ids), 2), np.nan, np.float32))
 
@@ -73,6 +79,14 @@ class DatasetCase(Config):
     assisted: bool = False
     spacing: tuple[float, float] | None = None
     points: dict[str, tuple[float, float]] = Field(default_factory=dict)
+    slice: Slice = Field(
+        default=NO_SLICE,
+        exclude_if=lambda place: not place.volume,
+        description="(volume, number) of a slice of a volume; left out of what is none",
+    )
+    located: Located | None = Field(
+        default=None, exclude_if=lambda value: value is None, description="where the locator found the structure"
+    )
 
 
 class UnlabelledCase(Config):
@@ -82,6 +96,7 @@ class UnlabelledCase(Config):
     patient: str
     image: str
     checksum: str = Field(description="SHA-256 of the image file")
+    located: Located | None = Field(default=None, exclude_if=lambda value: value is None)
 
 
 class Rejected(Config):
@@ -107,6 +122,11 @@ class Dataset(Config):
     cases: tuple[DatasetCase, ...] = Field(description="sorted by id; arrays refer to a case by its place here")
     unlabelled: tuple[UnlabelledCase, ...] = Field(default=(), description="drift is measured against them")
     rejected: tuple[Rejected, ...] = ()
+    unlocated: tuple[str, ...] = Field(
+        default=(),
+        exclude_if=lambda value: not value,
+        description="cases in which the recipe's locator found nothing it was certain of: they keep the trimmed whole",
+    )
     test_checksum: str = Field(description="`checksum_of_tests` of the cases")
 
     def on(self, split: Split) -> tuple[DatasetCase, ...]:
@@ -161,7 +181,8 @@ def read_points(folder: Path, structure: str, split: Split) -> Arrays | None:
         if arrays is not None:
             rows = np.flatnonzero(np.isfinite(arrays.points).all(axis=1))
             names = tuple(arrays.case_ids[row] for row in rows)
-            found.append(Arrays(arrays.image[rows], arrays.mask[rows], names, arrays.points[rows]))
+            places = tuple(arrays.slices[row] for row in rows)
+            found.append(Arrays(arrays.image[rows], arrays.mask[rows], names, arrays.points[rows], places))
     if not any(len(arrays) for arrays in found):
         return None
     return Arrays(
@@ -169,6 +190,7 @@ def read_points(folder: Path, structure: str, split: Split) -> Arrays | None:
         np.concatenate([arrays.mask for arrays in found]),
         tuple(name for arrays in found for name in arrays.case_ids),
         np.concatenate([arrays.points for arrays in found]),
+        tuple(place for arrays in found for place in arrays.slices),
     )
 
 
@@ -217,10 +239,10 @@ def _read(folder: Path, shard: str) -> Arrays | None:
     except (SafetensorError, KeyError) as error:
         raise DataContractError(f"the arrays cannot be read: {error}", where=file) from None
     cases = read_dataset(folder).cases
-    names = tuple(cases[i].id for i in index.tolist())
+    names, places = (tuple(getattr(cases[i], key) for i in index.tolist()) for key in ("id", "slice"))
     if "points" not in tensors:  # a dataset made before there were points
-        return Arrays(image, mask, names)
-    return Arrays(image, mask, names, tensors["points"])
+        return Arrays(image, mask, names, slices=places)
+    return Arrays(image, mask, names, tensors["points"], places)
 
 
 def _sealed(folder: Path, name: str) -> Path | None:

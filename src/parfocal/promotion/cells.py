@@ -80,7 +80,17 @@ def count_failures(scores: Scores, below: float) -> int:
 
 def count_radius_close(scores: Scores) -> int:
     """Cases with |radii_ratio - 1| < 0.10; one without a ratio (an empty true mask) is not close."""
-    return sum(abs(score.metrics.get("radii_ratio", np.nan) - 1) < 0.10 for score in scores.values())
+    return sum(map(_radius_close, scores.values()))
+
+
+def count_radius_changes(before: Scores, after: Scores) -> tuple[int, int]:
+    """Cases whose radius was within 10 % and is no longer, and those the other way round."""
+    pairs = [(_radius_close(score), _radius_close(after[case])) for case, score in before.items()]
+    return sum(old and not new for old, new in pairs), sum(new and not old for old, new in pairs)
+
+
+def _radius_close(score: CaseScore) -> bool:
+    return abs(score.metrics.get("radii_ratio", np.nan) - 1) < 0.10
 
 
 def _by_cell(evaluation: Evaluation, model: str) -> dict[tuple[str, str], dict[str, CaseScore]]:

@@ -91,7 +91,7 @@ def standing(entries: Sequence[LedgerEntry]) -> Standing:
 def history(entries: Sequence[LedgerEntry]) -> tuple[Reign, ...]:
     """Which version answered when, who said so and on what evidence, oldest first, from a task's entries."""
     arrivals = [entry for entry in entries if entry.kind in ARRIVALS]
-    ends = [entry.time for entry in arrivals[1:]] + [""]
+    ends = [*(entry.time for entry in arrivals[1:]), ""][: len(arrivals)]
     return tuple(
         Reign(
             version=entry.body["version"],
@@ -107,17 +107,6 @@ def history(entries: Sequence[LedgerEntry]) -> tuple[Reign, ...]:
         for entry, until in zip(arrivals, ends, strict=True)
         if entry.body["version"]
     )
-
-
-def best_promoted(entries: Sequence[LedgerEntry]) -> dict[tuple[str, str], float]:
-    """(instrument, structure) to the best mean Dice of any model ever promoted, by the gate's own measurements."""
-    best: dict[tuple[str, str], float] = {}
-    for entry in entries:
-        if entry.kind == PROMOTION:
-            for instrument, structures in entry.body["matrix_row"]["dice"].items():
-                for structure, dice in structures.items():
-                    best[instrument, structure] = max(dice, best.get((instrument, structure), 0.0))
-    return best
 
 
 def reconcile(ledger: Ledger, store: ModelStore, task: str) -> LedgerEntry | None:

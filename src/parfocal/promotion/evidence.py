@@ -10,9 +10,11 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
+import parfocal
 from parfocal import __version__
 from parfocal.core import manifest
 from parfocal.core.bundle import Bundle, DatasetRef
@@ -23,6 +25,7 @@ from parfocal.core.scores import Evaluation
 from parfocal.core.types import Check, Decision, Interval, Outcome, Split
 from parfocal.promotion.ledger import DECISION
 from parfocal.promotion.policy import GatePolicy
+from parfocal.promotion.table import rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +42,24 @@ class Approval:
     def __post_init__(self) -> None:
         if not self.by.strip() or not self.reason.strip():
             raise UsageError("an approval needs a name and a reason", next="say who approves and why; both are kept")
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """What only the platform knows of a promotion.
+
+    Attributes:
+        alarm: that caused the retrain: task, instrument, reference, champion, time, decided (unix seconds), labelled,
+            streams (stream, statistic, threshold, alarm_at, alarm_time); None when no alarm did.
+        image: in which the code ran, best by digest; empty when the environment does not say.
+    """
+
+    alarm: Mapping[str, Any] | None = None
+    image: str = ""
+
+
+UNKNOWN = Origin()
+"""Nobody said."""
 
 
 def decision_body(
@@ -99,6 +120,7 @@ def build(
     decided: LedgerEntry,
     version: str,
     rollback: Mapping[str, str] | None,
+    origin: Origin = UNKNOWN,
 ) -> dict[str, Any]:
     """Gather the evidence for one decision.
 
@@ -107,6 +129,7 @@ def build(
         decided: the ledger's entry of the decision.
         version: of the challenger in the registry.
         rollback: version and checksum of the champion that it would replace; None for a first model.
+        origin: the alarm behind it and the image it ran in.
 
     Raises:
         DataContractError: a dataset is in its place but is not what the model learned from.
@@ -144,12 +167,26 @@ def build(
             "agreement": evaluation.agreement,
         },
         "matrix": [row.model_dump() for row in evaluation.matrix],
+        "cells": rows(evaluation, GatePolicy.model_validate(decided.body["policy"])),
         "policy": decided.body["policy"],
         "decision": decision_values(decision),
         "approval": {"by": decision.approved_by, "reason": decision.approval_reason} if decision.approved_by else None,
         "rollback": dict(rollback) if rollback else None,
+        "alarm": dict(origin.alarm) if origin.alarm else None,
         "code_version": decided.body["code_version"],
+        "code": {"version": __version__, "digest": code_digest()},
+        "image": origin.image or None,
     }
+
+
+@cache
+def code_digest() -> str:
+    """SHA-256, in hex, over every source file of the package that is running, by name and content."""
+    root = Path(parfocal.__file__).parent
+    digest = hashlib.sha256()
+    for file in sorted(root.rglob("*.py")):
+        digest.update(f"{file.relative_to(root).as_posix()} {manifest.sha256(file)}\n".encode())
+    return digest.hexdigest()
 
 
 def text(evidence: Mapping[str, Any]) -> str:

@@ -28,7 +28,7 @@ def decide(evaluation: Evaluation, policy: GatePolicy, *, best: Best) -> Decisio
 
     Without a champion (the first model) the floor, the constant mask, size, latency and agreement are asked for.
     Where a cell has too few patients, nothing that rests on an interval is said for or against the challenger; what
-    is counted (floor, creep, rrp10, failures) still refuses.
+    is counted (floor, failures, and creep and rrp10 where chance cannot explain them) still refuses.
 
     Raises:
         DataContractError: the evaluation does not hold paired scores.

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from parfocal.core.types import Check, Outcome
+from parfocal.promotion.advice import advice
 from parfocal.promotion.evidence import read_decision
 
 MARK = {Outcome.PROMOTE: "met", Outcome.REFUSE: "**broken**", Outcome.INCONCLUSIVE: "*cannot be said*"}
@@ -38,8 +39,10 @@ def render(evidence: Mapping[str, Any]) -> str:
         f"Way back: {_way_back(evidence['rollback'])}.",
     ]
     if decision.checks:
-        lines += ["", *_table(decision.checks), "", "## In words", ""]
-        lines += [f"- {check.reason}" for check in decision.checks]
+        lines += ["", *_table(decision.checks)]
+        if todo := list(dict.fromkeys(filter(None, map(advice, decision.checks)))):
+            lines += ["", "## What to change", "", *(f"- {text}" for text in todo)]
+        lines += ["", "## In words", "", *(f"- {check.reason}" for check in decision.checks)]
     return "\n".join([*lines, "", "## Data", "", *_data(evidence["data"])]) + "\n"
 
 

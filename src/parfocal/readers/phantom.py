@@ -12,13 +12,15 @@ from parfocal.core.errors import DataContractError
 from parfocal.core.manifest import sha256
 from parfocal.core.protocols import Scan
 from parfocal.core.task import task as task_named
-from parfocal.core.types import Case
+from parfocal.core.types import NO_SLICE, Case, Slice
 from parfocal.phantoms.folder import GRADER, Saved
 from parfocal.readers.naming import case_id
 
 RECIPE = "phantom.json"
 PHOTOGRAPHED = "fundus"
 """The task whose phantoms are photographs by a camera; all others are volumes by a scanner."""
+CUT = ("ct", "mr")
+"""Modalities whose slices are neighbours; the slices of an X-ray phantom are pictures of their own."""
 
 
 class Recipe(Config):
@@ -99,9 +101,11 @@ def _numbers(patients: tuple[int, int] | None) -> range:
 def _case(one: Saved, structures: tuple[str, ...], task: str, instrument: str) -> Case:
     """The photographs of a patient have the patient's name, the slices the patient's and a number."""
     name = one.patient if task == PHOTOGRAPHED else one.image.stem.split("-", 1)[1]
+    cut = task_named(task).modality in CUT
     return Case(
         id=case_id(instrument, name), task=task, instrument=instrument, patient=one.patient, image=one.image,
         masks={structure: file for structure, file in one.masks.items() if structure in structures},
         points=dict(one.points), checksum=sha256(one.image), spacing=one.spacing,
         grader=GRADER if one.masks or one.points else "",
+        slice=Slice(case_id(instrument, one.patient), int(name.rsplit("-", 1)[1])) if cut else NO_SLICE,
     )  # fmt: skip

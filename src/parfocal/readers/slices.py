@@ -19,7 +19,7 @@ from parfocal.core.dicom import simpleitk
 from parfocal.core.errors import DataContractError
 from parfocal.core.manifest import sha256
 from parfocal.core.task import task as task_named
-from parfocal.core.types import Case
+from parfocal.core.types import Case, Slice
 from parfocal.core.volumes import HU_OFFSET, Volume, open_labels, to_uint16
 from parfocal.readers.files import gather
 from parfocal.readers.naming import case_id
@@ -72,6 +72,7 @@ def cases(
     found = {structure: binary(label, volume) for structure, label in stack.labels.items()}
     absent = {structure.name: structure.absent for structure in task_named(task).structures}
     cut = simpleitk().DICOMOrient(volume.source, volumes.CODES[volume.plane])
+    whole = case_id(instrument, stack.name)
 
     def one(number: int) -> Case:
         named = case_id(instrument, f"{stack.name}-{number:04d}")
@@ -85,7 +86,7 @@ def cases(
         return Case(
             id=named, task=task, instrument=instrument, patient=stack.patient, image=image, masks=masks,
             checksum=sha256(image), spacing=volume.spacing[1:] if volume.spacing else None,
-            grader=stack.grader if masks else "", assisted=stack.assisted,
+            grader=stack.grader if masks else "", assisted=stack.assisted, slice=Slice(whole, number),
         )  # fmt: skip
 
     made, _ = gather(one, range(len(stored)))

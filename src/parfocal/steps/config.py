@@ -9,6 +9,7 @@ from pydantic import Field
 from parfocal.core.config import Config
 from parfocal.drift.reference import DriftConfig
 from parfocal.evaluation.config import EvaluateConfig
+from parfocal.inference.config import SegmentConfig
 from parfocal.models import ModelConfig
 from parfocal.objectives import ObjectiveConfig
 from parfocal.preprocessing.ingest import DataConfig
@@ -40,12 +41,18 @@ class RetrainConfig(Config):
 
     strategy: StrategyConfig = Field(default_factory=StrategyConfig)
     train: RetrainingConfig = Field(default_factory=RetrainingConfig)
-    selection: Literal["random", "important-diverse"] = Field(
+    selection: Literal["random", "reservoir", "gradient-norm", "important-diverse"] = Field(
         default="random",
-        description="which cases are kept: any, or the hardest that are unlike one another (docs/adr/0008)",
+        description="which cases are kept (docs/adr/0008): any; of all that ever came each as likely; those with the "
+        "steepest loss; the hardest that are unlike one another",
     )
     exemplars: int = Field(
         default=20, ge=0, description="cases an instrument keeps a structure; patients' images, so few"
+    )
+    exemplars_in_all: int | None = Field(
+        default=None,
+        ge=1,
+        description="cases a structure keeps over all instruments, which shrink evenly when it is full; none: no bound",
     )
 
 
@@ -65,3 +72,4 @@ class RunConfig(Config):
     evaluate: EvaluateConfig = Field(default_factory=EvaluateConfig)
     gate: GatePolicy = Field(default_factory=GatePolicy)
     drift: DriftConfig = Field(default_factory=DriftConfig)
+    segment: SegmentConfig = Field(default_factory=SegmentConfig)

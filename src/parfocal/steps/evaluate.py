@@ -15,12 +15,12 @@ from parfocal.core.scores import Evaluation, MatrixRow
 from parfocal.evaluation import figures, report
 from parfocal.evaluation.frozen import FrozenCase, frozen_cases, frozen_test
 from parfocal.evaluation.tables import CellTable, mean_dice, tables
-from parfocal.inference.predictor import Predictor
 from parfocal.inference.runtimes import NATIVE
 from parfocal.preprocessing.shards import read_dataset
 from parfocal.promotion.evidence import uses
 from parfocal.promotion.ledger import PROMOTION
-from parfocal.steps import scoring
+from parfocal.steps import clicking, scoring
+from parfocal.steps.clicking import Judged
 from parfocal.steps.config import RunConfig
 from parfocal.steps.scoring import CHALLENGER, CHAMPION
 
@@ -41,7 +41,8 @@ def run(
     The test cases are those of all datasets that either bundle answers for: who replaces a champion answers for its
     instruments too. Predictions come from the exported networks with predicted boxes, in source pixels. The constant
     mask of an instrument is made of its own training masks and laid into the frame that the challenger looks at, which
-    makes it as strong as such a rival can be. Masks that nobody drew are left out.
+    makes it as strong as such a rival can be. Masks that nobody drew are left out. Networks that answer clicks get one
+    click a structure, on the innermost point of the truth (`clicking`), and are counted until they are right.
 
     Args:
         config: its evaluate section, and the gate's level and seed, so that both show the same intervals.
@@ -52,13 +53,15 @@ def run(
         DataContractError: a bundle or a dataset is not what was sealed, or there is nothing to score.
     """
     paths = {CHALLENGER: challenger, **({CHAMPION: champion} if champion else {})}
-    predictors = {name: Predictor(path, config.evaluate.runtime) for name, path in paths.items()}
+    predictors = {name: clicking.opened(path, config.evaluate.runtime) for name, path in paths.items()}
     sealed = {name: manifest.read(path, "bundle") for name, path in paths.items()}
     models = {name: predictor.bundle for name, predictor in predictors.items()}
     _same_task(models, config)
+    clicking.refuse_unlike(models)
     folders = _datasets(models)
     cases = _cases(folders, models[CHALLENGER], challenger)
-    found = scoring.score(cases, predictors, scoring.constants(folders, models[CHALLENGER]), reporter)
+    constants = scoring.constants(folders, models[CHALLENGER])
+    found = scoring.score(cases, predictors, constants, reporter, clicks=config.evaluate.clicks)
     entries = ledger.entries(config.task)
     rows = {
         name: MatrixRow(model=sealed[name].checksum, learned=model.instruments[-1], dice=mean_dice(found[name]))
@@ -76,7 +79,13 @@ def run(
         runtime=", ".join(dict.fromkeys(predictors[CHALLENGER].runtimes.values())),
         matrix=_matrix(rows, entries),
     )
-    cells = tables(evaluation, level=config.gate.level, seed=config.gate.seed, resamples=config.evaluate.resamples)
+    cells = tables(
+        evaluation,
+        level=config.gate.level,
+        seed=config.gate.seed,
+        resamples=config.evaluate.resamples,
+        method=config.gate.interval,
+    )
     pictures = scoring.pictures(evaluation, cases, predictors, config.evaluate.overlays)
     parents = [sealed[name].parent(path) for name, path in paths.items()]
     parents += [manifest.read(folder).parent(folder) for folder in folders]
@@ -137,7 +146,7 @@ def _tests(cases: Sequence[FrozenCase], entries: Sequence[LedgerEntry]) -> dict[
     return tests
 
 
-def _agreement(predictor: Predictor) -> dict[str, float]:
+def _agreement(predictor: Judged) -> dict[str, float]:
     """Of what answers with the trained weights, by structure; the weights agree with themselves."""
     return {
         name: 1.0 if predictor.runtimes[name] == NATIVE else model.runtimes[predictor.runtimes[name]].agreement

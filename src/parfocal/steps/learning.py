@@ -1,8 +1,8 @@
-"""What `train` and `retrain` share: one structure's network is built, fitted, exported, checked and remembered."""
+"""What `train` and `retrain` share: one structure's network is built, fitted, exported and checked."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,24 +13,25 @@ from torch import nn
 
 from parfocal import models, objectives
 from parfocal.augmentation import clicks
-from parfocal.core.bundle import Clicked, DatasetRef, PretrainedRef, StructureModel
-from parfocal.core.errors import DataContractError, UsageError
-from parfocal.core.manifest import MANIFEST, Parent
-from parfocal.core.manifest import read as read_manifest
+from parfocal.core.bundle import Clicked, DatasetRef, Exported, PretrainedRef, StructureModel
+from parfocal.core.errors import UsageError
+from parfocal.core.manifest import Parent
 from parfocal.core.protocols import Reporter, Run
 from parfocal.core.task import Structure
 from parfocal.core.types import Split
 from parfocal.inference.agreement import export_agreeing
 from parfocal.inference.runtimes import network_input
-from parfocal.memory import selection
-from parfocal.memory.buffer import Memory
-from parfocal.memory.rows import concatenate, take
+from parfocal.memory.rows import concatenate
 from parfocal.memory.sampler import Sampler, Source
+from parfocal.memory.stack_sampler import stacked
 from parfocal.models import ModelSpec
 from parfocal.objectives import Objective
+from parfocal.objectives.segment import SegmentTogether
+from parfocal.preprocessing.classes import Classes
 from parfocal.preprocessing.shards import Arrays, read_arrays, read_dataset
+from parfocal.steps import stacked as volumes
 from parfocal.steps.config import RunConfig
-from parfocal.training import batches, engine, pretrained, validation
+from parfocal.training import engine, pretrained
 from parfocal.training.config import TrainConfig
 
 
@@ -51,6 +52,7 @@ class Learner:
     Attributes:
         train: how they are trained.
         checkpoints: folder of the run's checkpoints.
+        classes: of one network for several structures; None for a network a structure.
     """
 
     config: RunConfig
@@ -58,19 +60,29 @@ class Learner:
     checkpoints: Path
     run: Run
     reporter: Reporter
+    classes: Classes | None = None
 
     @cached_property
     def objective(self) -> Objective:
         """What the networks are trained for.
 
         Raises:
-            UsageError: it gives no masks.
+            UsageError: it gives no masks, or is not one for several structures.
         """
+        if self.classes is not None:
+            if self.train.objective.name != "segment":
+                raise UsageError(
+                    f"the objective {self.train.objective.name} is for one structure",
+                    where="train.objective",
+                    expected="segment with train.together",
+                )
+            return SegmentTogether(self.classes.groups, self.train.loss)
         if self.train.loss == "cross_entropy":
             raise UsageError(
                 "cross entropy over classes asks for a network of several structures",
                 where="train.loss",
                 expected="bce_dice, bce, soft_dice or soft_dice_squared: every structure has a network of its own",
+                next="or train one network for all of them: recipe.one_frame=true and train.together=true",
             )
         objective = objectives.build(self.train.objective, self.train.loss)
         if objective.outputs != "mask":
@@ -84,7 +96,11 @@ class Learner:
     @property
     def spec(self) -> ModelSpec:
         """What a new network of this run is."""
-        return self.config.model.spec(in_channels=3 + self.objective.inputs)
+        return self.config.model.spec(in_channels=3 + self.objective.inputs, out_channels=self._channels)
+
+    @property
+    def _channels(self) -> int:
+        return self.classes.count if self.classes else 1
 
     def build(self, structure: str) -> tuple[nn.Module, PretrainedRef | None]:
         """A new network and the pretrained one it starts from, if any.
@@ -95,12 +111,29 @@ class Learner:
         self._draws_masks(model)
         return model, pretrained.start_from(model, self.train.encoder)
 
-    def fit(self, structure: str, model: nn.Module, sampler: Sampler, held_out: Mapping[str, Arrays]) -> None:
-        """Train `model` in place to the best weights seen on `held_out`, validation arrays by instrument."""
+    def fit(
+        self,
+        structure: str,
+        model: nn.Module,
+        sampler: Sampler,
+        held_out: Mapping[str, Arrays],
+        objective: Objective | None = None,
+    ) -> None:
+        """Train `model` in place to the best weights seen on `held_out`, validation arrays by instrument.
+
+        For `objective`; for the run's own when it is left out.
+        """
+        depth = models.slices_of(model)
+        if depth:
+            volumes.refuse_unfit(structure, self.config, self.train)
+            if copies := volumes.left_out(source.arrays for source in sampler.sources):
+                self.reporter.note(
+                    f"{structure}: {copies} frames are in no stack: static copies of single slices, or cases again"
+                )
         result = engine.fit(
             model,
-            sampler,
-            self.objective,
+            stacked(sampler, depth),
+            objective or self.objective,
             held_out,
             self.train.for_structure(structure),
             checkpoint=self.checkpoints / structure,
@@ -115,14 +148,16 @@ class Learner:
         return Sampler(sources, self.train.batch_size, self.config.seed, self.train.augment)
 
     def _draws_masks(self, model: nn.Module) -> None:
-        size = self.config.recipe.size
+        depth, size = models.slices_of(model), self.config.recipe.size
+        sides = (*([depth] if depth else []), size, size)
         with torch.inference_mode():
-            shape = tuple(model.eval()(torch.zeros(1, 3 + self.objective.inputs, size, size)).shape)
-        if shape != (1, 1, size, size):
+            shape = tuple(model.eval()(torch.zeros(1, 3 + self.objective.inputs, *sides)).shape)
+        if shape != (1, self._channels, *sides):
+            masks = f"{self._channels} classes" if self.classes else "one mask"
             raise UsageError(
-                f"the network {self.spec.name} gives {list(shape)} for one picture, and not one mask",
+                f"the network {self.spec.name} gives {list(shape)} for one picture, and not {masks}",
                 where="model",
-                expected=f"[1, 1, {size}, {size}]",
+                expected=str([1, self._channels, *sides]),
                 next="name a segmentation network with one output, such as unet, residual_unet or monai",
             )
 
@@ -140,24 +175,35 @@ class Learner:
         held_out: Mapping[str, Arrays],
         origin: PretrainedRef | None = None,
     ) -> StructureModel:
-        """Write weights and their agreeing export to `folder/<structure>`; without one, inference runs the weights."""
-        target = folder / structure.name
-        models.save(model, spec, target)
-        pictures = concatenate(list(held_out.values()))
-        asked = self._clicked()
-        inputs = network_input(pictures.image) if asked is None else clicked(pictures, asked.sigma)
-        exported, tried = export_agreeing(model, target, self.config.recipe.size, inputs)
-        self.run.metrics({f"{structure.name}/agreement/{precision}": value for precision, value in tried.items()})
-        if not exported:
-            self.reporter.note(f"{structure.name}: no export agrees with the weights ({tried}), so the weights answer")
+        """Write a structure's network to `folder/<structure>` and say how it is to be used."""
         return StructureModel(
             folder=structure.name,
             inside=structure.inside,
-            runtimes=exported,
+            runtimes=self.write(structure.name, model, spec, folder, held_out),
             objective=self.train.objective.name,
-            clicks=asked,
+            clicks=self._clicked(),
             pretrained=origin,
+            slices=models.slices_of(model),
         )
+
+    def write(
+        self, name: str, model: nn.Module, spec: ModelSpec, folder: Path, held_out: Mapping[str, Arrays]
+    ) -> dict[str, Exported]:
+        """Write weights and their agreeing export to `folder/<name>`; without one, inference runs the weights."""
+        target = folder / name
+        models.save(model, spec, target)
+        pictures = concatenate(list(held_out.values()))
+        asked, depth = self._clicked(), models.slices_of(model)
+        if depth:
+            inputs = volumes.network_stacks(pictures, depth)
+        else:
+            inputs = network_input(pictures.image) if asked is None else clicked(pictures, asked.sigma)
+        groups = self.classes.groups if self.classes else ((0,),)
+        exported, tried = export_agreeing(model, target, self.config.recipe.size, inputs, groups=groups)
+        self.run.metrics({f"{name}/agreement/{precision}": value for precision, value in tried.items()})
+        if not exported:
+            self.reporter.note(f"{name}: no export agrees with the weights ({tried}), so the weights answer")
+        return exported
 
 
 def clicked(pictures: Arrays, sigma: float) -> np.ndarray:
@@ -168,73 +214,12 @@ def clicked(pictures: Arrays, sigma: float) -> np.ndarray:
     return np.concatenate([network_input(pictures.image), np.stack(channels), empty], axis=1)
 
 
-def remember(
-    memory: Memory,
-    instrument: str,
-    structure: str,
-    model: nn.Module,
-    arrays: Arrays,
-    patients: Mapping[str, str],
-    config: RunConfig,
-) -> Memory:
-    """Keep some training cases of an instrument, one a patient. Exemplars kept before compete with the new cases.
-
-    Args:
-        patients: case id to patient, for `arrays`.
-        config: `retrain.exemplars` says how many and `retrain.selection` which.
-    """
-    known = memory.arrays(structure).get(instrument)
-    pool = concatenate([known, arrays]) if known is not None else arrays
-    patients = {**memory.patients, **patients}
-    first = {patients[case]: row for row, case in reversed(list(enumerate(pool.case_ids)))}
-    pool = take(pool, sorted(first.values()))
-    size = config.retrain.exemplars
-    if config.retrain.selection == "random":
-        chosen = selection.at_random(len(pool), size, np.random.default_rng(config.seed))
-    else:
-        chosen = selection.important_and_diverse(_difficulty(model, pool), features(model, pool.image), size)
-    return memory.with_exemplars(instrument, structure, take(pool, chosen), patients)
-
-
-def _difficulty(model: nn.Module, pool: Arrays) -> np.ndarray:
-    """1 - Dice of the trained network, float64 [N]: a case it gets right teaches little on replay."""
-    return 1.0 - validation.dice_by_case(validation.predict_masks(model, pool.image), pool.mask)
-
-
-def patients_of(folders: Sequence[Path]) -> dict[str, str]:
-    """Case id to patient, over several datasets."""
-    return {case.id: case.patient for folder in folders for case in read_dataset(folder).cases}
-
-
-def features(model: nn.Module, images: np.ndarray) -> np.ndarray:
-    """Spatial mean of the encoder's lowest level, float64 [N, D], of uint8 [N, S, S, 3].
-
-    Raises:
-        UsageError: the network has no encoder that it could be asked of.
-    """
-    if not hasattr(model, "encode"):
-        raise UsageError(
-            f"{type(model).__name__} has no features by which exemplars could be chosen",
-            where="retrain.selection",
-            expected="random",
-        )
-    device = next(model.parameters()).device
-    encode: Callable[[torch.Tensor], torch.Tensor] = model.eval().encode  # type: ignore[assignment]
-    with torch.inference_mode():
-        pooled = [
-            encode(batches.to_input(images[start : start + 32], device)).float().mean((2, 3)).cpu().numpy()
-            for start in range(0, len(images), 32)
-        ]
-    return np.concatenate(pooled).astype(np.float64)
-
-
-def write_memory(memory: Memory, out: Path, parents: Sequence[Parent]) -> None:
-    """Write the memory, or keep the same one that a killed run has already written."""
-    if (out / MANIFEST).is_file():
-        if read_manifest(out, "memory").parents != tuple(parents):
-            raise DataContractError("another memory is here already", where=out, next="name another --memory folder")
-        return
-    memory.write(out, parents=parents)
+def patients_of(folders: Sequence[Path]) -> dict[str, dict[str, str]]:
+    """Case id to patient by instrument, over several datasets; two instruments may have cases of one name."""
+    found: dict[str, dict[str, str]] = {}
+    for dataset in map(read_dataset, folders):
+        found.setdefault(dataset.instrument, {}).update({case.id: case.patient for case in dataset.cases})
+    return found
 
 
 def dataset_refs(folders: Sequence[Path], parents: Sequence[Parent]) -> tuple[DatasetRef, ...]:

@@ -19,8 +19,10 @@ from parfocal.core.types import Case, Problem, Split
 from parfocal.preprocessing import recipes, shards, split
 from parfocal.preprocessing.checks import Past, contradictions, past
 from parfocal.preprocessing.ingest import Left, Taken, arrays, in_order, ingest
+from parfocal.preprocessing.locate import Locator
 from parfocal.preprocessing.shards import Dataset, DatasetCase, Rejected, UnlabelledCase
 from parfocal.readers import FAMILY
+from parfocal.steps import locating
 from parfocal.steps.config import RunConfig
 
 
@@ -40,16 +42,19 @@ def run(source: Path, out: Path, config: RunConfig, *, champion: Path | None, re
         UsageError: `out` is there already, there is no such reader or task, or the instrument has no name.
     """
     source, reader = Path(source), _reader(config)
+    asked, config = config, locating.named(config)
     datasets, parents, instruments = _history(champion, config)
     with manifest.new_folder(
         out, "dataset", parents=parents, seed=config.seed, config=config.model_dump(mode="json")
     ) as scratch:
+        locator, origins = locating.into_dataset(config.recipe, scratch, asked, champion)
+        parents += origins
         workdir = scratch / ".work"
         workdir.mkdir()
         scan = _with_unlabelled(reader.scan(source, workdir, task=config.task, instrument=config.data.instrument))
         instrument = _instrument(scan, source, config)
         earlier = past(datasets, instrument, everywhere=config.split.patients == "everywhere")
-        sound, left = _ingest(scan, scratch, config, earlier, reporter)
+        sound, left = _ingest(scan, scratch, config, earlier, reporter, locator)
         shutil.rmtree(workdir)
         taken = [one for one in sound if _teaches(one)]
         unlabelled = [_unlabelled(one.entry) for one in sound if not _teaches(one)]
@@ -124,7 +129,7 @@ def _instrument(scan: Scan, source: Path, config: RunConfig) -> str:
 
 
 def _ingest(
-    scan: Scan, folder: Path, config: RunConfig, earlier: Past, reporter: Reporter
+    scan: Scan, folder: Path, config: RunConfig, earlier: Past, reporter: Reporter, locator: Locator | None
 ) -> tuple[list[Taken], list[Left]]:
     wrong: defaultdict[Path, list[Problem]] = defaultdict(list)
     for problem in contradictions(scan, earlier):
@@ -132,8 +137,9 @@ def _ingest(
 
     def work(case: Case) -> Taken | Left:
         return ingest(
-            case, folder, task(config.task), config.recipe, earlier, wrong.get(case.image, ()), seed=config.seed
-        )
+            case, folder, task(config.task), config.recipe, earlier, wrong.get(case.image, ()), seed=config.seed,
+            locator=locator,
+        )  # fmt: skip
 
     taken: list[Taken] = []
     left: list[Left] = []
@@ -209,6 +215,8 @@ def _dataset(
     declared: bool,
 ) -> Dataset:
     cases = tuple(one.entry.model_copy(update={"split": sides[one.case.patient]}) for one in taken)
+    unlabelled = tuple(unlabelled)
+    every: tuple[DatasetCase | UnlabelledCase, ...] = (*cases, *unlabelled)
     return Dataset(
         task=config.task,
         instrument=instrument,
@@ -217,8 +225,9 @@ def _dataset(
         quota=quota,
         declared=declared,
         cases=cases,
-        unlabelled=tuple(unlabelled),
+        unlabelled=unlabelled,
         rejected=tuple(Rejected(file=_named(p.file, source), reason=p.reason, next=p.next) for p in rejected),
+        unlocated=tuple(one.id for one in every if config.recipe.finds is not None and one.located is None),
         test_checksum=shards.checksum_of_tests(cases),
     )
 
@@ -229,7 +238,9 @@ def _teaches(one: Taken) -> bool:
 
 
 def _unlabelled(entry: DatasetCase) -> UnlabelledCase:
-    return UnlabelledCase(id=entry.id, patient=entry.patient, image=entry.image, checksum=entry.checksum)
+    return UnlabelledCase(
+        id=entry.id, patient=entry.patient, image=entry.image, checksum=entry.checksum, located=entry.located
+    )
 
 
 def _write(
@@ -265,6 +276,12 @@ def _tell(reporter: Reporter, dataset: Dataset, taken: Iterable[Taken], earlier:
         first = dataset.rejected[0]
         reporter.note(
             f"{len(dataset.rejected)} files were left out, listed in {shards.DATASET}; {first.file}: {first.reason}"
+        )
+    if dataset.unlocated:
+        reporter.note(
+            f"the locator found nothing it was certain of in {len(dataset.unlocated)} of "
+            f"{len(dataset.cases) + len(dataset.unlabelled)} images: they keep the trimmed whole, and are listed in "
+            f"{shards.DATASET}; {', '.join(dataset.unlocated[:5])}{' …' * (len(dataset.unlocated) > 5)}"
         )
     for remark, count in sorted(Counter(remark for one in taken for remark in one.remarks).items()):
         reporter.note(f"{count} of {len(dataset.cases)} cases have {remark}")

@@ -20,6 +20,7 @@ from parfocal.models import ModelSpec
 from parfocal.objectives import UNKNOWN, Objective
 from parfocal.preprocessing.images import Pixels, decode_image
 from parfocal.preprocessing.shards import Arrays, read_arrays, read_dataset, read_points
+from parfocal.steps import locating
 from parfocal.steps.config import RunConfig
 from parfocal.steps.learning import dataset_refs
 from parfocal.training import engine, synthesis
@@ -47,6 +48,7 @@ def run(
         UsageError: the objective is not one for pretraining.
     """
     parents = [manifest.read(folder, "dataset").parent(folder) for folder in datasets]
+    config = locating.named(config)
     objective = objectives.build(config.pretrain.objective, config.pretrain.loss)
     spec = specification(config, objective)
     structure = task(config.task).structures[0]
@@ -55,6 +57,12 @@ def run(
     if not pictures:
         missing = f"centre points of {structure.name}" if objective.outputs == "point" else "images"
         raise DataContractError(f"there are no {missing} to learn from", where=", ".join(map(str, datasets)))
+    if _radius(config) and all((arrays.mask == UNKNOWN).any((1, 2)).all() for arrays in pictures.values()):
+        raise DataContractError(
+            f"no picture has a mask of {structure.name}, and a point does not say how large it is",
+            where=", ".join(map(str, datasets)),
+            next="label a few, or leave out pretrain.objective.radius",
+        )
     run.params(config.flat())
     for folder in datasets:
         run.dataset(folder, "training")
@@ -96,7 +104,8 @@ def run(
 def specification(config: RunConfig, objective: Objective) -> ModelSpec:
     """The network to pretrain: the run's own with another head, or a localiser around the same encoder."""
     if objective.outputs == "point":
-        return config.model.model_copy(update={"name": "localizer"}).spec()
+        options = config.model.options | ({"radius": True} if _radius(config) else {})
+        return config.model.model_copy(update={"name": "localizer", "options": options}).spec()
     if objective.outputs == "image":
         return config.model.spec(out_channels=3)
     if synthesis.TRANSLATOR in objective.networks():
@@ -107,6 +116,11 @@ def specification(config: RunConfig, objective: Objective) -> ModelSpec:
         expected="restore, localize or cycle",
         next="name it under train.objective",
     )
+
+
+def _radius(config: RunConfig) -> bool:
+    """Whether a localizer learns the radius."""
+    return bool(config.pretrain.objective.settings.model_dump().get("radius"))
 
 
 def _by_instrument(
@@ -137,7 +151,7 @@ def _unlabelled(folder: Path, structure: Structure, config: RunConfig) -> Arrays
 def _frames(folder: Path, structure: Structure, config: RunConfig) -> Iterator[tuple[str, Pixels]]:
     for case in read_dataset(folder).unlabelled:
         image = decode_image((folder / case.image).read_bytes())
-        box = config.recipe.box(structure, image.shape[0], image.shape[1], None)
+        box = config.recipe.box(structure, image.shape[0], image.shape[1], None, case.located)
         if box is not None:
             yield case.id, config.recipe.frame(image, box)
 

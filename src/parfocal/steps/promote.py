@@ -19,12 +19,12 @@ from parfocal.core.manifest import Manifest
 from parfocal.core.protocols import Ledger, LedgerEntry, ModelStore, ModelVersion, Reporter, Run
 from parfocal.core.scores import Evaluation
 from parfocal.core.types import Decision, Outcome
+from parfocal.promotion import best, card, gate, summary
 from parfocal.promotion import champion as moves
 from parfocal.promotion import evidence as papers
-from parfocal.promotion import gate, summary
 from parfocal.promotion.champion import CHALLENGER, Reign, begin_rollback, complete, reconcile, standing
-from parfocal.promotion.evidence import Approval
-from parfocal.promotion.ledger import DECISION, PROMOTION, PROMOTION_STARTED, ROLLBACK
+from parfocal.promotion.evidence import Approval, Origin
+from parfocal.promotion.ledger import DECISION, HEAD, PROMOTION, PROMOTION_STARTED, ROLLBACK, Anchor
 
 if TYPE_CHECKING:
     from parfocal.steps.config import RunConfig
@@ -44,6 +44,7 @@ def run(
     run: Run,
     reporter: Reporter,
     approval: Approval | None = None,
+    origin: Origin = papers.UNKNOWN,
 ) -> Decision:
     """Decide on an evaluation and carry the decision out.
 
@@ -53,8 +54,9 @@ def run(
     Args:
         evaluation: sealed folder of `steps.evaluate`.
         challenger: the sealed bundle that was evaluated.
-        out: gets decision.json, evidence.json and summary.md; kind ``promotion``.
+        out: gets decision.json, evidence.json, summary.md and, after a promotion, model_card.md; kind ``promotion``.
         key: idempotency key; one key promotes one bundle once.
+        origin: the alarm that caused the work and the image it runs in, for the evidence.
 
     Returns:
         The decision. `out` from an earlier identical run is believed and its decision returned.
@@ -79,9 +81,9 @@ def run(
         reporter.note(f"gate: {decided.body['outcome']}")
         tags = {"parfocal.key": key, "parfocal.run": run.id, **_origins(model)}
         version = _register(store, challenger, judged.task, tags)
-        file = _evidence(judged, model, manifest.read(challenger), decided, version, ledger)
+        file = _evidence(judged, model, manifest.read(challenger), decided, version, ledger, origin)
         if decided.body["outcome"] == Outcome.PROMOTE:
-            file = _promote(file, judged, decided, version, store, ledger)
+            file = _promote(file, judged, decided, version, store, ledger, run.id)
         _write(out, file, parents, settled)
     decision = papers.read_decision(json.loads((out / "decision.json").read_text()))
     _log(run, out, decision, ledger, judged.task, key)
@@ -165,7 +167,7 @@ def _decide(
     if judged.champion != present:
         decision = gate.refuse_moved(judged, present)
     else:
-        decision = gate.decide(judged, policy, best=moves.best_promoted(entries))
+        decision = gate.decide(judged, policy, best=best.best_promoted(entries, judged))
         if approval is not None:
             decision = gate.take_over(decision, approval.by, approval.reason)
     body = papers.decision_body(decision, judged, checksum, policy, key)
@@ -189,7 +191,13 @@ def _register(store: ModelStore, challenger: Path, task: str, tags: dict[str, st
 
 
 def _evidence(
-    judged: Evaluation, model: Bundle, sealed: Manifest, decided: LedgerEntry, version: ModelVersion, ledger: Ledger
+    judged: Evaluation,
+    model: Bundle,
+    sealed: Manifest,
+    decided: LedgerEntry,
+    version: ModelVersion,
+    ledger: Ledger,
+    origin: Origin,
 ) -> dict[str, Any]:
     state = standing(ledger.entries(judged.task))
     return papers.build(
@@ -199,6 +207,7 @@ def _evidence(
         decided=decided,
         version=version.version,
         rollback=moves.named(state) if state.version else None,
+        origin=origin,
     )
 
 
@@ -209,6 +218,7 @@ def _promote(
     version: ModelVersion,
     store: ModelStore,
     ledger: Ledger,
+    run: str,
 ) -> dict[str, Any]:
     """Start the move, move the alias, record it; return the evidence as the ledger has it."""
     task, key = judged.task, str(decided.body["key"])
@@ -227,7 +237,9 @@ def _promote(
         "outcome": decided.body["outcome"],
         "approved_by": decided.body["approved_by"],
         "decision": decided.seq,
+        "run": run,
         "matrix_row": judged.matrix[-1].model_dump(mode="json"),
+        "scores": best.scores(judged),
         "evidence_checksum": papers.checksum(file),
         "evidence": file,
     }
@@ -255,15 +267,19 @@ def _write(out: Path, file: dict[str, Any], parents: list[manifest.Parent], sett
         (folder / "evidence.json").write_text(papers.text(file))
         (folder / "decision.json").write_text(json.dumps(file["decision"], indent=1, sort_keys=True) + "\n")
         (folder / "summary.md").write_text(summary.render(file))
+        if file["decision"]["outcome"] == Outcome.PROMOTE:
+            (folder / "model_card.md").write_text(card.render(file))
 
 
 def _log(run: Run, out: Path, decision: Decision, ledger: Ledger, task: str, key: str) -> None:
-    """The tag with the promotion's hash anchors the ledger: its end cannot be cut off without leaving this behind."""
-    hashes = [entry.hash for entry in ledger.entries(task, PROMOTION) if entry.key == key]
+    """The tag with the ledger's last hash anchors it: its end cannot be cut off without leaving this behind."""
+    entries = ledger.entries()
+    hashes = [entry.hash for entry in entries if (entry.task, entry.kind, entry.key) == (task, PROMOTION, key)]
     tags = {
         "parfocal.outcome": str(decision.outcome),
         "parfocal.approved_by": decision.approved_by,
         "parfocal.ledger": "".join(hashes),
+        HEAD: Anchor.of(entries).text(),
     }
     run.tags({name: value for name, value in tags.items() if value})
     run.metrics(

@@ -12,9 +12,10 @@ from parfocal.core.protocols import Reporter
 from parfocal.core.types import Observation, Split
 from parfocal.drift import reference
 from parfocal.drift.reference import DriftConfig
+from parfocal.evaluation import metrics
 from parfocal.inference.observe import describe
 from parfocal.inference.predictor import Predictor
-from parfocal.preprocessing.images import decode_image
+from parfocal.preprocessing.images import decode_image, decode_mask
 from parfocal.preprocessing.ingest import in_order
 from parfocal.preprocessing.shards import Dataset, DatasetCase, UnlabelledCase, read_dataset
 
@@ -27,7 +28,8 @@ def write(folder: Path, datasets: Sequence[Path], config: DriftConfig, *, seed: 
 
     It takes the validation, test and unlabelled cases, through the export that will answer, so that new cases of the
     same instrument are to it what these are. A training patient's cases are left out, on whichever dataset they are:
-    the networks know them.
+    the networks know them. Where such a case is labelled, its Dice teaches what predicts the Dice of cases that are
+    not; labels that began as a model's mask do not.
 
     Args:
         folder: of the bundle; networks and bundle.json are there already.
@@ -37,19 +39,28 @@ def write(folder: Path, datasets: Sequence[Path], config: DriftConfig, *, seed: 
         reporter: hears the progress and how large each instrument's reference is.
     """
     predictor = Predictor(folder, verify=False)
+    if predictor.bundle.stacked:
+        reporter.note(
+            "a network that sees neighbouring slices: it has no drift reference and answers no single picture"
+        )
+        return
     innermost = list(predictor.bundle.structures.values())[-1]
     extractor = manifest.sha256(folder / innermost.folder / "weights.safetensors")
     cases = list(_unused(datasets))
 
-    def observe(case: Found) -> Observation:
+    def observe(case: Found) -> tuple[Observation, dict[str, float]]:
         return _observe(predictor, *case, task=predictor.bundle.task)
 
     found: defaultdict[str, list[Observation]] = defaultdict(list)
-    for (instrument, *_), seen in zip(
+    dice: dict[tuple[str, str], dict[str, float]] = {}
+    for (instrument, *_), (seen, scores) in zip(
         cases, in_order(observe, cases, lambda done, total: reporter.progress("reference", done, total)), strict=True
     ):
         found[instrument].append(seen)
-    fitted = reference.fit(found, config, extractor=f"{list(predictor.bundle.structures)[-1]}:{extractor}", seed=seed)
+        if scores:
+            dice[instrument, seen.id] = scores
+    name = f"{list(predictor.bundle.structures)[-1]}:{extractor}"
+    fitted = reference.fit(found, config, extractor=name, seed=seed, dice=dice)
     fitted.write(folder / REFERENCE)
     reporter.note("drift reference: " + ", ".join(f"{name} {len(seen)} cases" for name, seen in found.items()))
     for name, reason in fitted.absent.items():
@@ -75,10 +86,18 @@ def _trained(datasets: Mapping[Path, Dataset]) -> set[str]:
 
 def _observe(
     predictor: Predictor, instrument: str, folder: Path, case: DatasetCase | UnlabelledCase, *, task: str
-) -> Observation:
+) -> tuple[Observation, dict[str, float]]:
+    """What the monitor would be told of a case, and the Dice of each structure that a person drew."""
     image = decode_image((folder / case.image).read_bytes())
-    seen = describe(image, predictor.predict(image))
-    return Observation(
+    prediction = predictor.predict(image, instrument)
+    seen = describe(image, prediction)
+    drawn = case.masks if isinstance(case, DatasetCase) and not case.assisted else {}
+    dice = {
+        name: metrics.dice(prediction.masks[name], decode_mask((folder / file).read_bytes(), empty=True) > 0)
+        for name, file in drawn.items()
+        if name in prediction.masks
+    }
+    observation = Observation(
         id=case.id,
         task=task,
         instrument=instrument,
@@ -90,6 +109,7 @@ def _observe(
         shape=seen.shape,
         acquisition=seen.acquisition,
     )
+    return observation, dice
 
 
 def identity(folder: Path) -> str:

@@ -4,31 +4,29 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-
-from torch import nn
 
 from parfocal import models, strategies
 from parfocal.core import bundle, manifest
 from parfocal.core.bundle import Bundle, ParentRef, StructureModel
-from parfocal.core.errors import DataContractError, UsageError
+from parfocal.core.errors import DataContractError
 from parfocal.core.manifest import Manifest
 from parfocal.core.protocols import Reporter, Run
 from parfocal.core.task import Structure, task
 from parfocal.core.types import Split
 from parfocal.memory.buffer import Memory
-from parfocal.memory.sampler import Sampler
+from parfocal.memory.rows import concatenate
 from parfocal.preprocessing import recipes
 from parfocal.preprocessing.shards import Arrays, read_dataset
-from parfocal.steps import reference
+from parfocal.steps import clicking, locating, reference, together, unlabelled
 from parfocal.steps.config import RunConfig
-from parfocal.steps.learning import Learner, dataset_refs, labelled, patients_of, remember, write_memory
-from parfocal.strategies import Finished, FinishTools, Weights
-from parfocal.training import batches, normalization, validation
-
-BUFFER_BATCHES = 8
-"""Mixed batches that batch-norm statistics are recomputed on."""
+from parfocal.steps.learning import Learner, dataset_refs, labelled, patients_of
+from parfocal.steps.lesson import Learned, Lesson, keep_apart, learn, source_for
+from parfocal.steps.remembering import remember, write_memory
+from parfocal.strategies import Finished, Strategy
 
 
 def run(
@@ -61,28 +59,21 @@ def run(
     parents = [manifest.read(champion).parent(champion), *dataset_parents]
     run.params(config.flat())
     run.dataset(dataset, "training")
-    learner = Learner(config, config.retrain.train, state / "checkpoints" / key, run, reporter)
+    classes = together.classes_in(before, config)
+    learner = Learner(config, config.retrain.train, state / "checkpoints" / key, run, reporter, classes)
+    course = _Course(dataset, champion, before, folders, strategies.build(config.retrain.strategy), learner)
     structures: dict[str, StructureModel] = {}
     choices: dict[str, Finished] = {}
     with manifest.new_folder(
         out, "bundle", parents=parents, seed=config.seed, config=config.model_dump(mode="json")
     ) as scratch:
-        for structure in task(config.task).structures:
-            new = labelled([dataset], structure.name, Split.TRAIN).get(instrument)
-            if new is None:
-                structures |= _carry_over(structure.name, before, champion, scratch, reporter)
-                continue
-            held_out = labelled(folders, structure.name, Split.VALIDATION)
-            known = before.structures.get(structure.name)
-            _refuse_clicks(structure.name, known)
-            source = champion / known.folder if known else None
-            past = memory.arrays(structure.name)
-            model, finished = _learn(structure, instrument, new, source, past, held_out, learner)
-            choices[structure.name] = finished
-            spec = models.read_spec(source) if source else config.model.spec()
-            origin = known.pretrained if known else None
-            structures[structure.name] = learner.export(structure, model, spec, scratch, held_out, origin)
-            memory = remember(memory, instrument, structure.name, model, new, patients_of([dataset]), config)
+        if classes is not None:
+            structures, memory, choices = _learn_together(course, memory, scratch)
+        for structure in task(config.task).structures if classes is None else ():
+            known, memory, finished = _learn_one(course, structure, memory, scratch)
+            structures |= {structure.name: known} if known else {}
+            choices |= {structure.name: finished} if finished else {}
+        locating.into_bundle(config.recipe, scratch, [champion])
         if not choices:
             raise DataContractError("the dataset has no labelled training case", where=dataset)
         write_memory(memory, memory_out, parents)
@@ -98,7 +89,10 @@ def run(
             key=key,
         )
         (scratch / bundle.BUNDLE).write_text(made.model_dump_json(indent=1))
-        reference.write(scratch, folders, config.drift, seed=config.seed, reporter=reporter)
+        if learner.objective.inputs:
+            reporter.note("a network that answers clicks: it has no drift reference and is not for the cascade")
+        else:
+            reference.write(scratch, folders, config.drift, seed=config.seed, reporter=reporter)
     _log(choices, run, reporter)
     return manifest.read(out)
 
@@ -114,73 +108,147 @@ def _as_trained(before: Bundle, dataset: Path, config: RunConfig) -> RunConfig:
             expected=f"task {before.task}, {recipe}",
             next="preprocess it with --champion and the champion's recipe",
         )
-    return config.model_copy(update={"task": before.task, "recipe": recipe})
+    return clicking.as_trained(before, config.model_copy(update={"task": before.task, "recipe": recipe}))
 
 
-def _refuse_clicks(structure: str, known: StructureModel | None) -> None:
-    if known is not None and known.objective == "interact":
-        raise UsageError(
-            f"the {structure} network answers clicks, and such a network is not retrained",
-            next="train it anew on all datasets: parfocal train DATASET... --set train.objective.name=interact",
+@dataclass(frozen=True)
+class _Course:
+    """What the networks of one retrain share."""
+
+    dataset: Path
+    champion: Path
+    before: Bundle
+    folders: Sequence[Path]
+    strategy: Strategy
+    learner: Learner
+
+    @cached_property
+    def instrument(self) -> str:
+        return read_dataset(self.dataset).instrument
+
+    @cached_property
+    def patients(self) -> dict[str, dict[str, str]]:
+        """By instrument and case."""
+        return patients_of(self.folders)
+
+    @cached_property
+    def unlabelled(self) -> dict[str, Arrays]:
+        """New frames that nobody labelled, by structure, for a strategy that asks for them."""
+        return unlabelled.frames(self.dataset, self.champion) if "unlabelled" in self.strategy.needs else {}
+
+    def permitted(self, found: Mapping[str, Arrays], memory: Memory) -> dict[str, Arrays]:
+        """Training pictures by instrument without those of purged patients."""
+        kept = {name: memory.permitted(arrays, self.patients[name]) for name, arrays in found.items()}
+        return {name: arrays for name, arrays in kept.items() if len(arrays)}
+
+    def pictures(self, structure: str, labels: Arrays | None) -> Arrays | None:
+        """The new pictures to learn a structure from."""
+        parts = [part for part in (labels, self.unlabelled.get(structure)) if part is not None]
+        return concatenate(parts) if parts else None
+
+    def teach(
+        self,
+        name: str,
+        new: Arrays,
+        known: StructureModel | None,
+        memory: Memory,
+        past: Mapping[str, Arrays],
+        datasets: Callable[[], Mapping[str, Arrays]],
+        held_out: Mapping[str, Arrays],
+    ) -> tuple[Learned, Path | None]:
+        """Train one network; it, and the folder of the champion's that it started from."""
+        source = source_for(known, self.instrument, self.champion) if known else None
+        lesson = Lesson(
+            name=name,
+            instrument=self.instrument,
+            new=new,
+            held_out=held_out,
+            source=source,
+            newest=self.before.datasets[-1].instrument,
+            past=past,
+            datasets=datasets,
+            logits=memory.logits(name),
+            carried=memory.carried.get(name, {}),
         )
+        return learn(lesson, self.strategy, self.learner), source
+
+    def exported(self, made: StructureModel, known: StructureModel | None, scratch: Path) -> StructureModel:
+        """What bundle.json says of a structure, with the networks that earlier instruments keep."""
+        if known is None or not self.strategy.separate:
+            return made
+        others = [name for name in self.before.instruments if name != self.instrument]
+        return made.model_copy(update={"by_instrument": keep_apart(known, others, self.champion, scratch)})
 
 
-def _learn(
-    structure: Structure,
-    instrument: str,
-    new: Arrays,
-    champion: Path | None,
-    past: Mapping[str, Arrays],
-    held_out: Mapping[str, Arrays],
-    learner: Learner,
-) -> tuple[nn.Module, Finished]:
-    """Train one structure from the champion's weights by the strategy.
+def _learn_one(
+    course: _Course, structure: Structure, memory: Memory, scratch: Path
+) -> tuple[StructureModel | None, Memory, Finished | None]:
+    """Teach one structure's network, if there is anything to learn it from."""
+    name, learner, before = structure.name, course.learner, course.before
+    labels = course.permitted(labelled([course.dataset], name, Split.TRAIN), memory).get(course.instrument)
+    new, known = course.pictures(name, labels), before.structures.get(name)
+    if new is None or (known is None and not course.strategy.trains):
+        return _carry_over(name, before, course.champion, scratch, learner.reporter), memory, None
+    held_out = labelled(course.folders, name, Split.VALIDATION)
 
-    A structure that the champion lacks (`champion` is None) starts from nothing, and there is nothing to go back to.
-    """
-    if learner.objective.inputs:
-        raise UsageError(
-            "a network that looks at images alone cannot be taught to answer clicks",
-            where="retrain.train.objective",
-            next="train one anew: parfocal train DATASET... --set train.objective.name=interact",
+    def datasets() -> Mapping[str, Arrays]:
+        return course.permitted(labelled(course.folders[:-1], name, Split.TRAIN), memory)
+
+    learned, source = course.teach(name, new, known, memory, memory.arrays(name), datasets, held_out)
+    spec = models.read_spec(source) if source else learner.spec
+    origin = known.pretrained if known else None
+    made = learner.export(structure, learned.model, spec, scratch, held_out, origin)
+    memory = memory.with_logits(name, learned.logits).with_carried(name, learned.carried)
+    if labels is not None:
+        own = course.patients[course.instrument]
+        memory = remember(
+            memory, course.instrument, name, learned.model, labels, own, learner.config, learner.objective
         )
-    strategy = strategies.build(learner.config.retrain.strategy)
-    sources = strategy.mixture(instrument, new, past)
-    model = models.load(champion) if champion else learner.build(structure.name)[0]
-    start = normalization.weights_of(model)
-    learner.fit(structure.name, model, learner.sampler(sources), held_out)
-    end = normalization.weights_of(model)
-    tools = _tools(model, Sampler(sources, learner.train.batch_size, learner.config.seed), held_out)
-    finished = strategy.finish(start, end, tools) if champion else Finished(end, 1.0, ())
-    model.load_state_dict(finished.weights)
-    return model, finished
+    return course.exported(made, known, scratch), memory, learned.finished
 
 
-def _tools(model: nn.Module, mixed: Sampler, held_out: Mapping[str, Arrays]) -> FinishTools:
-    """What the strategy may ask: statistics on unaltered mixed pictures, scores on all instruments' validation."""
-    device = next(model.parameters()).device
+def _learn_together(
+    course: _Course, memory: Memory, scratch: Path
+) -> tuple[dict[str, StructureModel], Memory, dict[str, Finished]]:
+    """Train the network of all structures; what nobody labelled in `dataset` is kept by what is rehearsed alone."""
+    learner, before = course.learner, course.before
+    classes = together.of(learner)
+    labels = course.permitted(together.labelled([course.dataset], classes, Split.TRAIN), memory).get(course.instrument)
+    new = course.pictures(classes.names[0], labels)
+    if new is None:
+        return {}, memory, {}
+    for name in classes.names:
+        if not labelled([course.dataset], name, Split.TRAIN):
+            learner.reporter.note(f"{name}: not labelled in this dataset, and its network learns the others")
+    held_out = together.labelled(course.folders, classes, Split.VALIDATION)
+    known = before.structures[classes.names[0]]
 
-    def recompute(weights: Weights) -> Weights:
-        pictures = (batches.to_input(mixed.batch(step).image, device) for step in range(BUFFER_BATCHES))
-        return normalization.recomputed(model, weights, pictures)
+    def datasets() -> Mapping[str, Arrays]:
+        return course.permitted(together.labelled(course.folders[:-1], classes, Split.TRAIN), memory)
 
-    def score(weights: Weights) -> dict[str, float]:
-        model.load_state_dict(weights)
-        return validation.dice_by_instrument(model, held_out)
-
-    return FinishTools(recompute, score)
+    past = together.rehearsed(memory, classes)
+    learned, source = course.teach(known.folder, new, known, memory, past, datasets, held_out)
+    assert source is not None, "a champion with classes has a network"
+    made = together.export(learner, learned.model, models.read_spec(source), scratch, held_out, known.pretrained)
+    memory = memory.with_carried(known.folder, learned.carried)
+    if labels is not None:
+        own = course.patients[course.instrument]
+        memory = together.remember(memory, course.instrument, learner, learned.model, labels, own)
+    structures = {name: course.exported(one, before.structures[name], scratch) for name, one in made.items()}
+    return structures, memory, {known.folder: learned.finished}
 
 
 def _carry_over(
     structure: str, before: Bundle, champion: Path, scratch: Path, reporter: Reporter
-) -> dict[str, StructureModel]:
+) -> StructureModel | None:
     """A structure that the dataset has no labels for stays as it was, byte for byte."""
     if structure not in before.structures:
-        return {}
+        reporter.note(f"{structure}: nothing to learn it from, so no network for it")
+        return None
     kept = before.structures[structure]
     shutil.copytree(champion / kept.folder, scratch / kept.folder)
     reporter.note(f"{structure}: not labelled in this dataset, so the champion's network stays")
-    return {structure: kept}
+    return kept
 
 
 def _log(choices: Mapping[str, Finished], run: Run, reporter: Reporter) -> None:

@@ -18,9 +18,11 @@ from parfocal.evaluation.frozen import FrozenCase
 from parfocal.evaluation.metrics import Mask
 from parfocal.evaluation.overlays import Picture
 from parfocal.evaluation.tables import cell_names, of_cell
-from parfocal.inference.predictor import Prediction, Predictor
+from parfocal.inference.predictor import Prediction
 from parfocal.preprocessing.roi import mask_from_frame
 from parfocal.preprocessing.shards import read_arrays, read_dataset
+from parfocal.steps import neighbours
+from parfocal.steps.clicking import Judged, answer, efforts
 
 CHALLENGER, CHAMPION, CONSTANT = "challenger", "champion", "constant"
 
@@ -49,18 +51,26 @@ def constants(folders: Sequence[Path], model: Bundle) -> Constants:
 
 
 def score(
-    cases: Sequence[FrozenCase], predictors: Mapping[str, Predictor], constants: Constants, reporter: Reporter
+    cases: Sequence[FrozenCase],
+    predictors: Mapping[str, Judged],
+    constants: Constants,
+    reporter: Reporter,
+    *,
+    clicks: int = 1,
 ) -> dict[str, list[CaseScore]]:
-    """Scores of every case by model; a model has none for a structure that it has no network for."""
+    """Scores of every case by model; a model has none for a structure that it has no network for.
+
+    Networks that answer clicks are scored after one, and counted until Dice is .85 and .90 with at most `clicks`.
+    """
     found: dict[str, list[CaseScore]] = {name: [] for name in (*predictors, CONSTANT)}
-    for done, case in enumerate(cases, start=1):
-        image, truth = case.read_image(), case.read_masks()
-        predictions = {name: predictor.predict(image) for name, predictor in predictors.items()}
+    for done, (case, image, predictions) in enumerate(neighbours.predicted(cases, predictors), start=1):
+        truth = case.read_masks()
         drawn = {name: prediction.masks for name, prediction in predictions.items()}
         drawn[CONSTANT] = _constant_masks(case.instrument, predictions[CHALLENGER], constants)
         for name, masks in drawn.items():
             outer = drawn[CHALLENGER] if name == CONSTANT else masks  # the constant cup lies in the challenger's disc
-            found[name] += _case_scores(case, masks, outer, truth, drawn[CHALLENGER].keys())
+            took = {} if name == CONSTANT else efforts(predictors[name], image, truth, predictions[name], clicks)
+            found[name] += _case_scores(case, masks, outer, truth, drawn[CHALLENGER].keys(), took)
         reporter.progress("evaluate", done, len(cases))
     return found
 
@@ -83,8 +93,12 @@ def _case_scores(
     outer: Mapping[str, Mask],
     truth: Mapping[str, Mask],
     judged: Iterable[str],
+    more: Mapping[str, Mapping[str, float]],
 ) -> list[CaseScore]:
-    """One model's scores on one case: the structures that are labelled, judged, and known to the model."""
+    """One model's scores on one case: the structures that are labelled, judged, and known to the model.
+
+    `more` by structure goes beside them.
+    """
     found = []
     for structure in (name for name in judged if name in truth and name in masks):
         measured = metrics.score_case(masks[structure], truth[structure], case.case.spacing)
@@ -96,29 +110,37 @@ def _case_scores(
                 structure=structure,
                 case=case.case.id,
                 patient=case.case.patient,
-                metrics=measured,
+                metrics={**measured, **more.get(structure, {})},
             )
         )
     return found
 
 
 def latency(
-    cases: Sequence[FrozenCase], predictors: Mapping[str, Predictor], images: int, clock: Callable[[], float]
+    cases: Sequence[FrozenCase], predictors: Mapping[str, Judged], images: int, clock: Callable[[], float]
 ) -> dict[str, float]:
-    """Median milliseconds of one decoded photograph through the cascade; the models in turn, as machines have moods."""
+    """Median milliseconds of one decoded photograph through the cascade; the models in turn, as machines have moods.
+
+    Of a model that sees neighbouring slices: a volume's milliseconds, a slice.
+    """
     chosen = np.unique(np.linspace(0, len(cases) - 1, min(images, len(cases))).round().astype(int))
     times: dict[str, list[float]] = {name: [] for name in predictors}
     for place in chosen:
-        image = cases[place].read_image()
+        image, truth = cases[place].read_image(), cases[place].read_masks()
         for name, predictor in predictors.items():
+            slices = neighbours.volume_of(cases[place], cases) if predictor.bundle.stacked else ()
+            pixels = [one.read_image() for one in slices]
             started = clock()
-            predictor.predict(image)
-            times[name].append(1000 * (clock() - started))
+            if slices:
+                neighbours.predictions(slices, pixels, predictor)
+            else:
+                answer(predictor, cases[place], image, truth)
+            times[name].append(1000 * (clock() - started) / max(1, len(slices)))
     return {name: median(values) for name, values in times.items()}
 
 
 def pictures(
-    evaluation: Evaluation, cases: Sequence[FrozenCase], predictors: Mapping[str, Predictor], count: int
+    evaluation: Evaluation, cases: Sequence[FrozenCase], predictors: Mapping[str, Judged], count: int
 ) -> list[Picture]:
     """The worst and the best cases of every cell; drawn again, since the masks of all would not fit into memory."""
     by_place = {(case.instrument, case.case.id): case for case in cases}
@@ -140,7 +162,7 @@ def pictures(
             image, masks = case.read_image(), {"truth": case.read_masks()[structure]}
             for model in (CHALLENGER, CHAMPION) if kind == "worst" else (CHALLENGER,):
                 if (model, instrument, structure, name) in dice:
-                    masks[model] = predictors[model].predict(image).masks[structure]
+                    masks[model] = neighbours.predict(case, cases, predictors[model]).masks[structure]
             values = {m: dice[key] for m in predictors if (key := (m, instrument, structure, name)) in dice}
             pictures.append(overlays.picture(instrument, structure, kind, name, values, image, masks))
     return pictures

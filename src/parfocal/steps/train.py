@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,9 +18,10 @@ from parfocal.core.types import Split
 from parfocal.memory.buffer import Memory
 from parfocal.memory.sampler import Source
 from parfocal.preprocessing.shards import read_dataset
-from parfocal.steps import reference
+from parfocal.steps import clicking, locating, reference, together
 from parfocal.steps.config import RunConfig
-from parfocal.steps.learning import Learner, dataset_refs, labelled, patients_of, remember, write_memory
+from parfocal.steps.learning import Learner, dataset_refs, labelled, patients_of
+from parfocal.steps.remembering import remember, write_memory
 from parfocal.training import pretrained as pretrained_networks
 from parfocal.training import synthesis
 
@@ -37,7 +38,7 @@ def run(
     reporter: Reporter,
     pretrained: Path | None = None,
 ) -> Manifest:
-    """Train one network a structure by `config.train` on all `datasets`, mixed in equal parts; write a bundle to `out`.
+    """Train a network a structure, or one for all, by `config.train` on all `datasets` in equal parts; write a bundle.
 
     `pretrained`, a folder of the step `pretrain`, takes the place of `config.train.encoder.pretrained`.
 
@@ -51,6 +52,7 @@ def run(
     parents = [manifest.read(folder, "dataset").parent(folder) for folder in datasets]
     if pretrained is not None:
         config = _starting_from(pretrained, config)
+    config = locating.named(config)
     origins = []
     if config.train.encoder.pretrained:
         source = Path(config.train.encoder.pretrained)
@@ -61,28 +63,18 @@ def run(
     run.params(config.flat())
     for folder in datasets:
         run.dataset(folder, "training")
-    learner = Learner(config, config.train, state / "checkpoints" / key, run, reporter)
-    memory, patients = Memory(), patients_of(datasets)
-    structures: dict[str, StructureModel] = {}
+    classes = together.classes_for(datasets, config, reporter) if config.train.together else None
+    learner = Learner(config, config.train, state / "checkpoints" / key, run, reporter, classes)
+    if learner.objective.inputs:
+        clicking.refuse_selection(config)
+    learn = together.train if classes else _one_by_one
     with manifest.new_folder(
         out, "bundle", parents=[*parents, *origins], seed=config.seed, config=config.model_dump(mode="json")
     ) as scratch:
-        for structure in task(config.task).structures:
-            arrays = labelled(datasets, structure.name, Split.TRAIN)
-            held_out = labelled(datasets, structure.name, Split.VALIDATION)
-            if not arrays or not held_out:
-                reporter.note(f"{structure.name}: not labelled, so no network for it")
-                continue
-            model, origin = learner.build(structure.name)
-            sources = [Source(name, pictures, 1 / len(arrays)) for name, pictures in arrays.items()]
-            if structure.inside is None:
-                sources = _thickened(sources, config)
-            learner.fit(structure.name, model, learner.sampler(sources), held_out)
-            structures[structure.name] = learner.export(structure, model, learner.spec, scratch, held_out, origin)
-            for name, pictures in arrays.items():
-                memory = remember(memory, name, structure.name, model, pictures, patients, config)
+        structures, memory = learn(datasets, learner, scratch, patients_of(datasets))
         if not structures:
             raise DataContractError("no structure has labels", where=", ".join(map(str, datasets)))
+        locating.into_bundle(config.recipe, scratch, datasets)
         write_memory(memory, memory_out, parents)
         made = bundle.Bundle(
             task=config.task,
@@ -99,6 +91,31 @@ def run(
         else:
             reference.write(scratch, datasets, config.drift, seed=config.seed, reporter=reporter)
     return manifest.read(out)
+
+
+def _one_by_one(
+    datasets: Sequence[Path], learner: Learner, folder: Path, patients: Mapping[str, Mapping[str, str]]
+) -> tuple[dict[str, StructureModel], Memory]:
+    """Train a network a structure and export it into `folder`; what bundle.json says of each, and the exemplars."""
+    structures: dict[str, StructureModel] = {}
+    memory, config = Memory(), learner.config
+    for structure in task(config.task).structures:
+        arrays = labelled(datasets, structure.name, Split.TRAIN)
+        held_out = labelled(datasets, structure.name, Split.VALIDATION)
+        if not arrays or not held_out:
+            learner.reporter.note(f"{structure.name}: not labelled, so no network for it")
+            continue
+        model, origin = learner.build(structure.name)
+        sources = [Source(name, pictures, 1 / len(arrays)) for name, pictures in arrays.items()]
+        if structure.inside is None:
+            sources = _thickened(sources, config)
+        learner.fit(structure.name, model, learner.sampler(sources), held_out)
+        structures[structure.name] = learner.export(structure, model, learner.spec, folder, held_out, origin)
+        for name, pictures in arrays.items():
+            memory = remember(
+                memory, name, structure.name, model, pictures, patients[name], config, learner.objective
+            )
+    return structures, memory
 
 
 def _thickened(sources: list[Source], config: RunConfig) -> list[Source]:

@@ -15,5 +15,7 @@ FAMILY = Family(
         "limited-labels": "parfocal.studies.limited_labels:LimitedLabels",
         "synthetic-pairs": "parfocal.studies.synthetic_pairs:SyntheticPairs",
         "localization": "parfocal.studies.localization:Localization",
+        "sequence": "parfocal.studies.sequence:InTurn",
+        "detection": "parfocal.studies.detection:Detection",
     },
 )

@@ -21,9 +21,12 @@ PREPARING = (
     "steps/preprocess.py",
 )
 LEARNING = (
-    *PREPARING, "augmentation", "models", "objectives", "memory/sampler.py", "training", "evaluation/metrics.py",
-    "evaluation/constant.py", "studies/frames.py", "studies/learning.py", "studies/fundus.py", "memory/rows.py",
-)  # fmt: skip
+    *PREPARING,
+    *("augmentation", "models", "objectives", "memory", "training", "strategies"),
+    *("evaluation/metrics.py", "evaluation/constant.py"),
+    *("steps/learning.py", "steps/lesson.py", "steps/remembering.py"),
+    *("studies/frames.py", "studies/learning.py", "studies/fundus.py"),
+)
 
 
 def preparing() -> str:
@@ -35,6 +38,11 @@ def learning(module: str) -> str:
     """Digest of all that trains and scores, and of a study's own module, such as ``parfocal.studies.instruments``."""
     own = module.removeprefix("parfocal.").replace(".", "/") + ".py"
     return _digest((*LEARNING, own)) if (ROOT / own).is_file() else _digest(LEARNING) + module
+
+
+def of(*parts: str) -> str:
+    """Digest of these files and folders of the program, such as ``drift``."""
+    return _digest(parts)
 
 
 @cache

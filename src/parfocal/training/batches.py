@@ -25,14 +25,18 @@ def to_device(array: NDArray[Any], device: torch.device) -> torch.Tensor:
 
 
 def to_input(images: NDArray[np.uint8], device: torch.device) -> torch.Tensor:
-    """Network input float32 [N, 3, S, S] in [0, 1], channels-last in memory, from uint8 BGR [N, S, S, 3]."""
-    return to_device(images, device).permute(0, 3, 1, 2).to(torch.float32).div_(255)
+    """Network input float32 [N, 3, S, S] in [0, 1], channels-last in memory, from uint8 BGR [N, S, S, 3].
+
+    Of stacks [N, 3, D, S, S] from [N, D, S, S, 3].
+    """
+    tensor = to_device(images, device)
+    return tensor.permute(0, tensor.ndim - 1, *range(1, tensor.ndim - 1)).to(torch.float32).div_(255)
 
 
 def upcoming(
     sampler: Sampler, first: int, last: int, device: torch.device, *, rank: int = 0, world: int = 1
 ) -> Batches:
-    """Input, mask (uint8 [N, S, S]) and points (float32 [N, 2]) of steps `first` to `last` - 1.
+    """Input, mask (uint8 [N, S, S], of stacks [N, D, S, S]) and points (float32 [N, 2]) of steps `first` to `last` - 1.
 
     A thread makes one while another is used.
     """

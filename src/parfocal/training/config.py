@@ -80,7 +80,16 @@ class TrainConfig(Config):
     clip_value: float | None = Field(
         default=None, gt=0, description="largest absolute value of a gradient's element; none: not clipped"
     )
-    loss: SegmentLoss = Field(default="bce_dice", description="sum of cross entropy and -log soft Dice, or one of them")
+    loss: SegmentLoss = Field(
+        default="bce_dice",
+        description="sum of cross entropy and -log soft Dice, or one of them; cross_entropy (over classes) with "
+        "`together` alone, where the others are the mean over the structures",
+    )
+    together: bool = Field(
+        default=False,
+        description="one network for all structures, which needs recipe.one_frame; otherwise each has its own. A "
+        "retrain does as the champion does",
+    )
     augment: AugmentConfig = Field(default_factory=AugmentConfig, description="random changes of training pictures")
     validate_every: int = Field(default=50, ge=1, description="steps between validations; the last step always is one")
     patience: int | None = Field(default=None, ge=1, description="validations without a better score before it stops")

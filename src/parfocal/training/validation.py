@@ -10,7 +10,9 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from parfocal import models
 from parfocal.objectives import MAIN, Batch, Objective
+from parfocal.preprocessing import stacks
 from parfocal.preprocessing.shards import Arrays
 from parfocal.training import hardware
 from parfocal.training.batches import to_device, to_input
@@ -58,8 +60,11 @@ def dice_by_instrument(
     scores = {}
     for name, arrays in validation.items():
         if len(arrays):
-            masks = predict_masks(model, arrays.image, batch_size=batch_size, precision=precision)
-            scores[name] = float(dice_by_case(masks, arrays.mask).mean())
+            portions = list(_portions(model, arrays, batch_size))
+            masks = [predict_masks(one, arrays.image[rows], batch_size=len(rows), precision=precision)
+                     for rows, one in portions]  # fmt: skip
+            true = arrays.mask[np.concatenate([rows for rows, _ in portions])]
+            scores[name] = float(dice_by_case(np.concatenate(masks), true).mean())
     return scores
 
 
@@ -72,7 +77,10 @@ def score_by_instrument(
     precision: str = "auto",
     seed: int = 0,
 ) -> dict[str, float]:
-    """Mean of the objective's score over the cases of each instrument; instruments without a score are left out."""
+    """Mean of the objective's score over the cases of each instrument; instruments without a score are left out.
+
+    A network of stacks is scored slice by slice too, after its answers for a whole volume.
+    """
     device = next(networks[MAIN].parameters()).device
     mixed = hardware.precision(precision, device) == "bf16-mixed"
     scores = {}
@@ -82,21 +90,55 @@ def score_by_instrument(
         stack.enter_context(torch.inference_mode())
         for name, arrays in validation.items():
             found = [np.empty(0)]
-            for start in range(0, len(arrays), batch_size):
-                rows = slice(start, start + batch_size)
+            for rows, main in _portions(networks[MAIN], arrays, batch_size):
                 batch = Batch(
                     to_input(arrays.image[rows], device),
                     to_device(arrays.mask[rows], device),
                     to_device(arrays.points[rows], device),
-                    np.random.default_rng([seed, start]),
+                    np.random.default_rng([seed, int(rows[0])]),
                 )
                 with torch.autocast(device.type, torch.bfloat16, enabled=mixed):
-                    found.append(objective.score(networks, batch))
+                    found.append(objective.score({**networks, MAIN: main}, batch))
             known = np.concatenate(found)
             known = known[~np.isnan(known)]
             if len(known):
                 scores[name] = float(known.mean())
     return scores
+
+
+class Slicewise(nn.Module):
+    """A network of stacks, asked for all slices of one volume: [Z, C, S, S] in, logits [Z, K, S, S] out.
+
+    The probabilities of the stacks that hold a slice are averaged, as inference does; logits are made of the mean.
+
+    Args:
+        network: of stacks, [N, C, D, S, S] to [N, K, D, S, S].
+        numbers: of the volume's slices, ascending.
+    """
+
+    def __init__(self, network: nn.Module, numbers: stacks.Ints) -> None:
+        super().__init__()
+        self.network, self.numbers = network, numbers
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        def answer(places: stacks.Ints) -> NDArray[np.float32]:
+            logits = self.network(x[torch.from_numpy(places).to(x.device)].movedim(0, 1)[None])[0].float()
+            probability = logits.sigmoid() if len(logits) == 1 else logits.softmax(0)
+            found: NDArray[np.float32] = probability.movedim(1, 0).cpu().numpy()
+            return found
+
+        mean = torch.from_numpy(stacks.averaged(answer, self.numbers, models.slices_of(self.network))).to(x.device)
+        return torch.logit(mean, 1e-7) if mean.shape[1] == 1 else mean.clamp(min=1e-7).log()
+
+
+def _portions(model: nn.Module, arrays: Arrays, batch_size: int) -> Iterator[tuple[stacks.Ints, nn.Module]]:
+    """Rows that are answered together and what answers: batches of pictures, or whole volumes."""
+    if not models.slices_of(model):
+        for start in range(0, len(arrays), batch_size):
+            yield np.arange(start, min(start + batch_size, len(arrays))), model
+        return
+    for volume in stacks.volumes(arrays).values():
+        yield volume.rows, Slicewise(model, volume.numbers).train(model.training)
 
 
 @contextmanager

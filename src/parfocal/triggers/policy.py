@@ -15,6 +15,7 @@ from pydantic import Field
 from parfocal.core.config import Config
 
 Action = Literal["start", "wait", "label", "none"]
+Mode = Literal["drift", "quality", "either"]
 
 TEST_SHARE = 0.5
 """Of a new instrument's first experience, as the split deals it: the frozen test cases that the gate will judge on."""
@@ -25,6 +26,14 @@ WEEK = 7 * 24 * HOUR
 class TriggerConfig(Config):
     """When a retrain may start."""
 
+    mode: Mode = Field(
+        default="drift",
+        description="what calls for a retrain: an alarm of a drift detector, a predicted Dice below quality_floor, or "
+        "either of them",
+    )
+    quality_floor: float = Field(
+        default=0.8, ge=0, le=1, description="predicted mean Dice below which quality calls for a retrain"
+    )
     minimum_cases: int = Field(default=30, ge=1, description="labelled cases of the instrument, at least")
     minimum_test: int = Field(default=15, ge=1, description="of them test cases, at least; half of the cases are")
     cooldown_hours: float = Field(default=24.0, ge=0, description="hours from one retrain of an instrument to the next")
@@ -48,6 +57,8 @@ class Facts:
         epoch: life of its detectors: the id of their reference, and `-` and more after a restart by hand.
         alarm: whether any stream of the instrument stands in alarm.
         alarm_time: when the first of them did.
+        quality: predicted mean Dice of its newest cases, of the structure for which it is lowest; None when nothing
+            predicts it.
         labelled: labelled cases of the instrument that no retrain has used.
         running: retrains of the task that have not ended, by key or run id. The champion is one for all instruments,
             and a challenger that was judged against one that has been replaced is refused.
@@ -65,6 +76,7 @@ class Facts:
     now: float
     labelled: int = 0
     alarm_time: float | None = None
+    quality: float | None = None
     running: tuple[str, ...] = ()
     promoted: str = ""
     launches: tuple[float, ...] = ()
@@ -104,22 +116,47 @@ def decide(facts: Facts, config: TriggerConfig) -> TriggerDecision:
     """
     this = key(facts.task, facts.instrument, facts.champion, facts.epoch)
     missing = max(0, config.labels_needed - facts.labelled)
-    action, reason = _final(facts, this) or _labels(facts, config, missing) or _time(facts, config) or ("start", "")
+    action, reason = (
+        _final(facts, config, this) or _labels(facts, config, missing) or _time(facts, config) or ("start", "")
+    )
     if action == "start":
-        reason = f"{_alarm(facts)}, and {facts.labelled} labelled cases are there"
+        reason = f"{_trouble(facts, config)}, and {facts.labelled} labelled cases are there"
         if config.dry_run:
             action, reason = "none", f"dry run: would start a retrain of {facts.task} on {facts.instrument}; {reason}"
     return TriggerDecision(action, reason, this, missing)
 
 
+def calls(*, alarm: bool, quality: float | None, config: TriggerConfig) -> bool:
+    """Whether by this policy anything calls for a retrain; `alarm` and `quality` as in `Facts`."""
+    return (config.mode != "quality" and alarm) or (config.mode != "drift" and _poor(quality, config))
+
+
 Obstacle = tuple[Action, str] | None
 
 
-def _final(facts: Facts, this: str) -> Obstacle:
-    if not facts.alarm:
-        return "none", f"no alarm stands for {facts.instrument or 'undeclared traffic'}"
+def _poor(quality: float | None, config: TriggerConfig) -> bool:
+    return quality is not None and quality < config.quality_floor
+
+
+def _calm(facts: Facts, config: TriggerConfig) -> str:
+    """Why nothing calls for a retrain."""
+    who = facts.instrument or "undeclared traffic"
+    if config.mode == "drift":
+        return f"no alarm stands for {who}"
+    if facts.quality is None:
+        quality = f"nothing predicts the Dice of {who}"
+    else:
+        quality = f"the predicted Dice of {who}, {facts.quality:.2f}, is not below {config.quality_floor:g}"
+    if config.mode == "either":
+        return f"no alarm stands for {who}, and {quality}"
+    return f"{_alarm(facts)}, but {quality}, and by this policy quality alone counts" if facts.alarm else quality
+
+
+def _final(facts: Facts, config: TriggerConfig, this: str) -> Obstacle:
+    if not calls(alarm=facts.alarm, quality=facts.quality, config=config):
+        return "none", _calm(facts, config)
     if not facts.instrument:
-        return "none", "the cases that alarm declare no instrument; name it, and send its cases under that name"
+        return "none", "these cases declare no instrument; name it, and send its cases under that name"
     if not facts.champion:
         return "none", f"no champion of {facts.task} is there to be retrained"
     if this in facts.used_keys:
@@ -131,8 +168,8 @@ def _labels(facts: Facts, config: TriggerConfig, missing: int) -> Obstacle:
     if not missing:
         return None
     return "label", (
-        f"{_alarm(facts)}; label {missing} more of its cases: {facts.labelled} of {config.labels_needed} are there, "
-        f"of which at least {config.minimum_test} are to be test cases"
+        f"{_trouble(facts, config)}; label {missing} more of its cases: {facts.labelled} of {config.labels_needed} "
+        f"are there, of which at least {config.minimum_test} are to be test cases"
     )
 
 
@@ -151,6 +188,14 @@ def _time(facts: Facts, config: TriggerConfig) -> Obstacle:
         free = week[-config.max_runs_a_week] + WEEK
         return "wait", f"{len(week)} retrains on {facts.instrument} in seven days; wait until {_at(free)}"
     return None
+
+
+def _trouble(facts: Facts, config: TriggerConfig) -> str:
+    """What calls for a retrain."""
+    found = [_alarm(facts)] if config.mode != "quality" and facts.alarm else []
+    if config.mode != "drift" and _poor(facts.quality, config):
+        found.append(f"the predicted Dice of {facts.instrument} is {facts.quality:.2f}, below {config.quality_floor:g}")
+    return " and ".join(found)
 
 
 def _alarm(facts: Facts) -> str:

@@ -75,7 +75,7 @@ def test_the_state_shows_the_stream_its_promise_and_the_champion(monitor: TestCl
     monitor.post("/observations", json=wire([observation(i, "B", at=20.0, reference=id_) for i in range(40)]))
     state = monitor.get("/api/state").json()
     assert state["champion"]["reference_id"] == id_
-    assert state["trigger"] == {"path": "alertmanager", "dry_run": False, "minimum_cases": 30}
+    assert state["trigger"] == {"path": "alertmanager", "mode": "drift", "dry_run": False, "minimum_cases": 30}
     assert (state["task"], state["observations"], state["rejected"]) == ("fundus", 60, 0)
     assert [(i["name"], i["known"], i["observations"]) for i in state["instruments"]] == [
         ("A", True, 20),

@@ -1,6 +1,5 @@
 import base64
 import json
-import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,8 @@ from parfocal_serving.monitor.database import connect
 from parfocal_serving.monitor.references import References
 from parfocal_serving.monitor.standing import Stream, standing
 from parfocal_serving.monitor.store import Store, counters
+from postgres_kit import BOTH
+from sqlalchemy import text
 
 from parfocal.core.errors import UsageError
 from parfocal.core.types import Observation
@@ -21,9 +22,9 @@ from parfocal.drift.cusum import State, advance, normal_scores
 
 
 class World:
-    def __init__(self, state: Path) -> None:
+    def __init__(self, state: Path, url: str = "") -> None:
         self.state, self.now = state, 1_700_000_000.0
-        self.database = connect(f"sqlite:///{state / 'monitor.db'}")
+        self.database = connect(url or f"sqlite:///{state / 'monitor.db'}")
         self.references = References(state / "serving" / "fundus")
         self.references.refresh()
         self.store = Store(self.database, self.references, "fundus", lambda: self.now)
@@ -40,9 +41,9 @@ class World:
         with self.database.read() as connection:
             return counters(connection, "fundus")
 
-    def rows(self, query: str) -> list[Any]:
-        with sqlite3.connect(self.state / "monitor.db") as connection:
-            return connection.execute(query).fetchall()
+    def rows(self, query: str, **values: Any) -> list[Any]:
+        with self.database.read() as connection:
+            return [tuple(row) for row in connection.execute(text(query), values)]
 
 
 @pytest.fixture
@@ -51,8 +52,8 @@ def id_(tmp_path: Path) -> str:
 
 
 @pytest.fixture
-def world(tmp_path: Path, id_: str) -> Iterator[World]:
-    made = World(tmp_path)
+def world(tmp_path: Path, id_: str, database_url: str) -> Iterator[World]:
+    made = World(tmp_path, database_url)
     yield made
     made.database.close()
 
@@ -64,6 +65,7 @@ def expected(state: Path, seen: list[Observation], instrument: str | None) -> St
     return advance(State(), normal_scores(scorer.p_values(seen)), threshold=scorer.threshold.h, k=read.config.k)[0]
 
 
+@BOTH
 def test_a_stream_ends_where_the_library_says_however_it_was_cut_into_posts(world: World, id_: str) -> None:
     seen = [observation(i, at=0.9, reference=id_) for i in range(90)]
     for cut in (slice(0, 1), slice(1, 40), slice(40, 90)):
@@ -75,6 +77,7 @@ def test_a_stream_ends_where_the_library_says_however_it_was_cut_into_posts(worl
     assert [number for number, _ in found.history] == list(range(1, 91))
 
 
+@BOTH
 def test_an_observation_that_comes_again_changes_nothing(world: World, id_: str) -> None:
     seen = [observation(i, at=1.0, reference=id_) for i in range(5)]
     assert world.send([*seen, *seen[:2]]).accepted == 5
@@ -85,6 +88,7 @@ def test_an_observation_that_comes_again_changes_nothing(world: World, id_: str)
     assert world.counted() == {"accepted": 6, "duplicates": 7}
 
 
+@BOTH
 def test_what_is_no_observation_is_kept_aside_once_and_jams_nothing(world: World, id_: str) -> None:
     good = wire([observation(1, reference=id_)])["observations"][0]
     bad: list[Any] = [
@@ -134,6 +138,7 @@ def test_an_alarm_stays_and_is_told_once(world: World, id_: str) -> None:
     assert (found.alarm_at, found.alarm_time, found.observations) == (at, when, 400)
 
 
+@BOTH
 def test_an_unknown_reference_is_stored_and_judged_when_it_comes_in_the_order_of_arrival(world: World) -> None:
     world.references._clock = lambda: 0.0
     late = [observation(i, at=0.5, reference="") for i in range(20)]
@@ -181,9 +186,8 @@ def test_a_new_champion_starts_new_detectors_and_late_ones_move_the_old(world: W
     assert fresh.limit is not None
     world.send([observation(i, "B", at=20.0, reference=id_) for i in range(40, 50)])
     assert world.stream("B").observations == 0
-    old = "SELECT observations FROM monitor_detectors WHERE stream = 'appearance' AND reference_id = ?"
-    with sqlite3.connect(world.state / "monitor.db") as connection:
-        assert connection.execute(old, (id_,)).fetchall() == [(50,)]
+    old = "SELECT observations FROM monitor_detectors WHERE stream = 'appearance' AND reference_id = :id"
+    assert world.rows(old, id=id_) == [(50,)]
 
 
 def test_a_rollback_starts_the_detectors_of_the_earlier_reference_anew_once(world: World, id_: str) -> None:
@@ -208,6 +212,7 @@ def test_a_rollback_starts_the_detectors_of_the_earlier_reference_anew_once(worl
     assert (by, json.loads(stood)["appearance"]["observations"]) == ("the monitor", 50)
 
 
+@BOTH
 def test_names_that_requests_invent_are_bounded_and_none_is_lost(world: World, id_: str) -> None:
     for first in range(0, 300, 100):
         names = range(first, first + 100)
@@ -221,6 +226,7 @@ def test_names_that_requests_invent_are_bounded_and_none_is_lost(world: World, i
     assert world.rows("SELECT count(DISTINCT instrument) FROM monitor_observations") == [(301,)]
 
 
+@BOTH
 def test_a_person_starts_a_detector_anew_and_it_is_kept_who_and_why(world: World, id_: str) -> None:
     world.send([observation(i, "B", at=20.0, reference=id_) for i in range(40)])
     with world.database.write() as connection:
@@ -257,6 +263,7 @@ def test_the_installations_run_length_replaces_the_references(tmp_path: Path) ->
     assert (eager.arl0, stock.arl0) == (500.0, 20_000.0)
 
 
+@BOTH
 def test_old_observations_are_forgotten_and_their_count_and_detectors_are_not(world: World, id_: str) -> None:
     world.send([observation(i, reference=id_) for i in range(50)])
     world.store.receive(["nonsense"])
@@ -270,6 +277,7 @@ def test_old_observations_are_forgotten_and_their_count_and_detectors_are_not(wo
     assert world.counted()["accepted"] == 60
 
 
+@BOTH
 def test_which_model_answered_a_patient_can_be_asked(world: World, id_: str) -> None:
     world.send([observation(i, reference=id_, patient_hmac="ab12", model_version=str(i)) for i in range(3)])
     asked = "SELECT model_version FROM monitor_observations WHERE patient_hmac = 'ab12' ORDER BY time"

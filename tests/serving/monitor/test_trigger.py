@@ -1,5 +1,5 @@
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -9,12 +9,15 @@ from monitor_kit import mask, observation, photograph, promote, wire
 from parfocal_serving.monitor import detectors, records
 from parfocal_serving.monitor.cases import CaseStore, NewCase
 from parfocal_serving.monitor.database import connect
-from parfocal_serving.monitor.references import References
+from parfocal_serving.monitor.plan import Plan
+from parfocal_serving.monitor.references import Judge, References
 from parfocal_serving.monitor.settings import MonitorSettings
 from parfocal_serving.monitor.store import Store
-from parfocal_serving.monitor.trigger import Plan, Trigger
+from parfocal_serving.monitor.trigger import Trigger
+from postgres_kit import BOTH
 
 from parfocal.core.errors import OutsideServiceError, UsageError
+from parfocal.core.types import Interval, Observation
 from parfocal.steps.config import RunConfig
 from parfocal.triggers.policy import TriggerConfig
 
@@ -40,9 +43,9 @@ class Recorder:
 
 
 class World:
-    def __init__(self, state: Path, **config: Any) -> None:
+    def __init__(self, state: Path, url: str = "", **config: Any) -> None:
         self.state, self.now, self.launcher = state, 1_700_000_000.0, Recorder()
-        self.database = connect(f"sqlite:///{state / 'monitor.db'}")
+        self.database = connect(url or f"sqlite:///{state / 'monitor.db'}")
         self.references = References(state / "serving" / "fundus")
         self.references.refresh()
         self.cases = CaseStore(state, "fundus")
@@ -95,13 +98,14 @@ class World:
 
 
 @pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
+def world(tmp_path: Path, database_url: str) -> Iterator[World]:
     promote(tmp_path)
-    made = World(tmp_path)
+    made = World(tmp_path, database_url)
     yield made
     made.database.close()
 
 
+@BOTH
 def test_an_alarm_with_enough_cases_starts_the_pipeline_with_exactly_its_four_arguments(world: World) -> None:
     world.alarm()
     world.label(1, 2)
@@ -119,6 +123,7 @@ def test_an_alarm_with_enough_cases_starts_the_pipeline_with_exactly_its_four_ar
     assert world.decisions() == [("B", "start", 1)]
 
 
+@BOTH
 def test_the_same_alert_starts_nothing_more_while_it_runs_after_it_and_after_the_next_champion(world: World) -> None:
     world.alarm()
     world.label(1, 2)
@@ -145,6 +150,7 @@ def test_without_an_alarm_an_alert_starts_nothing_whatever_it_says(world: World)
     assert world.decisions() == [("B", "none", 1)]
 
 
+@BOTH
 def test_too_few_cases_ask_for_labels_on_one_row_and_enough_start_by_themselves(world: World) -> None:
     world.alarm()
     world.alert()
@@ -270,6 +276,7 @@ def test_a_launcher_that_is_away_is_tried_again_with_the_arguments_that_were_rec
     assert (run.arguments, run.error, run.state) == (arguments, "", "pending")
 
 
+@BOTH
 def test_a_decided_run_is_carried_through_by_the_next_process_once(world: World) -> None:
     world.alarm()
     world.label(1, 2)
@@ -329,3 +336,116 @@ def test_the_environment_says_when_a_retrain_may_start(tmp_path: Path, monkeypat
     assert (plan.config.minimum_cases, plan.config.dry_run, plan.by_folder) == (12, True, False)
     assert plan.run.retrain.exemplars == 7
     assert plan.pipeline.name == "pipeline.yaml"
+
+
+@pytest.mark.parametrize("step", [-400 * 24 * HOUR, 400 * 24 * HOUR], ids=["back", "forth and back"])
+def test_a_clock_that_was_set_keeps_no_cooldown_going_for_ever_and_none_is_skipped(world: World, step: float) -> None:
+    if step > 0:
+        world.now += step
+    world.alarm()
+    world.label(1, 2)
+    world.alert()
+    world.launcher.said[world.runs()[0].run_id] = "succeeded"
+    world.trigger.step(False)
+    world.now -= abs(step)
+    champion = world.references.champion
+    assert champion is not None
+    with world.database.write() as connection:
+        detectors.reset(connection, "fundus", "B", champion.reference_id, "Ada", "look again", world.now)
+    world.alarm(first=100)
+    world.label(3, 4)
+    world.alert()
+    assert (len(world.launcher.launched), world.decisions()[-1][1]) == (1, "wait")
+    assert "the clock went back" in json.dumps([dict(row) for row in world.all_decisions()])
+    assert all(time <= world.now for run in world.runs() for time in (run.decided, run.launched, run.ended) if time)
+    world.now += 23 * HOUR
+    world.trigger.step(True)
+    assert len(world.launcher.launched) == 1
+    world.now += HOUR
+    world.trigger.step(True)
+    assert len(world.launcher.launched) == 2, "a cooldown after the clock was set, and no longer"
+
+
+def test_a_launch_that_failed_is_tried_again_though_the_clock_was_set_back(world: World) -> None:
+    world.alarm()
+    world.label(1, 2)
+    world.launcher.down = True
+    world.alert()
+    world.launcher.down = False
+    world.now -= 400 * 24 * HOUR
+    world.trigger.step(False)
+    assert len(world.launcher.launched) == 1
+
+
+class Poor(Judge):
+    """A reference that says of every answer what it is told to say."""
+
+    dice = 0.5
+
+    predicts = True
+
+    def predicted(self, instrument: str, observations: Sequence[Observation]) -> dict[str, Interval]:
+        return {"disc": Interval(0.9, 0.8, 1.0), "cup": Interval(Poor.dice, 0.4, 0.6)} if observations else {}
+
+    def lowest(self, instrument: str, observations: Sequence[Observation]) -> list[float | None]:
+        return [0.2 + one.seq / 1000 for one in observations]
+
+
+@pytest.fixture
+def poor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    monkeypatch.setattr("parfocal_serving.monitor.references.Judge", Poor)
+    monkeypatch.setattr(Poor, "dice", 0.5)
+    return promote(tmp_path)
+
+
+def test_quality_alone_starts_a_retrain_without_any_alarm_and_drift_that_does_no_harm_starts_none(
+    tmp_path: Path, poor: str
+) -> None:
+    world = World(tmp_path, mode="quality")
+    world.store.receive(wire([observation(i, "A", reference=poor) for i in range(3)])["observations"])
+    world.label(1, 2, instrument="A")
+    world.trigger.step(True)
+    assert [name for name, _ in world.launcher.launched] == [f"fundus-A-v1-{poor[:12]}"]
+    facts = json.loads(world.all_decisions()[0]["facts"])
+    assert (facts["quality"], facts["alarm"]) == (0.5, False)
+    world.launcher.said[world.runs()[0].run_id] = "succeeded"
+    Poor.dice = 0.9
+    world.alarm()
+    world.label(3, 4)
+    world.alert()
+    assert len(world.launcher.launched) == 1
+    reasons = [row["reason"] for row in world.all_decisions() if row["instrument"] == "B"]
+    assert len(reasons) == 1
+    assert "by this policy quality alone counts" in reasons[0]
+
+
+def test_a_decision_to_label_names_as_many_cases_for_training_and_for_the_test(tmp_path: Path, poor: str) -> None:
+    world = World(tmp_path, minimum_cases=10)
+    world.alarm()
+    seen = [observation(100 + i, "B", at=20.0, reference=poor, patient_hmac=f"p{i}") for i in range(60)]
+    world.store.receive(wire(seen)["observations"])
+    world.label(1)
+    world.alert()
+    (decision,) = world.all_decisions()
+    assert decision["action"] == "label"
+    cases = json.loads(decision["cases"])
+    assert (len(cases["train"]), len(cases["test"]), len({*cases["train"], *cases["test"]})) == (4, 5, 9)
+    named = {one.id: one.seq for one in seen} | {f"B-{i}": i for i in range(40)}
+    assert set(cases["train"]) | set(cases["test"]) <= set(named)
+    assert max(named[one] for one in cases["train"]) < 45, "the lowest predicted Dice comes first"
+    assert world.cases.add("B", NewCase(photograph(7), {"disc": mask()}, "p", "Ada", name=cases["train"][0]))
+    world.alert()
+    again = json.loads(world.all_decisions()[0]["cases"])
+    assert cases["train"][0] not in again["train"], "it is labelled"
+    assert again["test"] == cases["test"][:4], "whoever is for the test stays"
+
+
+def test_where_photographs_are_kept_only_those_are_named(tmp_path: Path, poor: str) -> None:
+    world = World(tmp_path, minimum_cases=4)
+    world.alarm()
+    kept = [observation(200 + i, "B", at=20.0, reference=poor, case_ref=f"captured/{i}.png") for i in range(20)]
+    world.store.receive(wire(kept)["observations"])
+    world.alert()
+    cases = json.loads(world.all_decisions()[0]["cases"])
+    assert {*cases["train"], *cases["test"]} <= {one.id for one in kept}
+    assert cases["train"]

@@ -10,10 +10,11 @@ import SimpleITK
 from click.testing import CliRunner, Result
 
 from parfocal import models
-from parfocal.cli.segment import _decoded, _files, _pictures, segment
+from parfocal.cli.segment import segment
 from parfocal.core import manifest
 from parfocal.core.bundle import BUNDLE, Bundle, Exported, StructureModel
 from parfocal.core.errors import DataContractError, UsageError
+from parfocal.inference import sources
 from parfocal.models import ModelConfig
 from parfocal.preprocessing.ct import CtRecipe
 from parfocal.preprocessing.fundus import FundusRecipe
@@ -70,7 +71,10 @@ def test_a_folder_of_photographs_becomes_masks_overlays_and_indicators(tmp_path:
     assert "suspicion none" in done.output or "suspicion some" in done.output
     assert "suspicion raised" in done.output
     assert "no diagnosis" in done.output
-    assert len(list((tmp_path / "out").iterdir())) == 7
+    told = {"results.json", "cases.csv", "problems.json", "report.html", "summary.md", "manifest.json"}
+    drawn = {f"{name}-{what}" for name in "ab" for what in ("disc.png", "cup.png", "overlay.jpg")}
+    assert {file.name for file in (tmp_path / "out").iterdir()} == told | drawn
+    assert manifest.verify(tmp_path / "out", "segmentation").parents[0].kind == "bundle"
     disc = cv2.imread(str(tmp_path / "out" / "a-disc.png"), cv2.IMREAD_UNCHANGED)
     assert disc.shape == (300, 400)
     assert np.unique(disc).tolist() == [0, 255]
@@ -149,7 +153,7 @@ def test_bad_files_are_named(tmp_path: Path) -> None:
         run(tmp_path / "cut.png", "--model", model, "--out", tmp_path / "b")
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "mine.txt").touch()
-    with pytest.raises(UsageError, match="not empty"):
+    with pytest.raises(UsageError, match="already there"):
         run(tmp_path / "a.png", "--model", model, "--out", tmp_path / "full")
 
 
@@ -182,7 +186,7 @@ def test_a_volume_is_labelled_in_its_own_space(tmp_path: Path, monkeypatch: pyte
     assert json.loads(done.stdout)["results"]["scan"]["voxels"]["bone"] == (labels == 1).sum()
     with pytest.raises(UsageError, match="a volume is not clicked"):
         run(tmp_path / "scan.nii.gz", "--model", tmp_path / "m", "--out", tmp_path / "b", "--clicks", "1,1")
-    with pytest.raises(UsageError, match="--post is for pictures"):
+    with pytest.raises(UsageError, match="--post\\) is for pictures"):
         run(tmp_path / "scan.nii.gz", "--model", tmp_path / "m", "--out", tmp_path / "c", "--post", "convex")
 
 
@@ -196,7 +200,7 @@ def test_a_picture_that_cannot_be_read_is_told_at_the_end_and_costs_the_others_n
     assert sorted(json.loads((tmp_path / "out" / "results.json").read_text())) == ["a", "c"]
     with pytest.raises(DataContractError, match="unreadable or cut short"):
         run(tmp_path / "photos" / "b.png", "--model", model, "--out", tmp_path / "none")
-    assert list((tmp_path / "none").iterdir()) == []
+    assert not (tmp_path / "none").exists()
 
 
 def test_dicom_is_known_by_its_bytes_a_slice_asks_for_its_series_and_a_photograph_is_one_picture(
@@ -204,11 +208,16 @@ def test_dicom_is_known_by_its_bytes_a_slice_asks_for_its_series_and_a_photograp
 ) -> None:
     reader_kit.series(tmp_path / "ct", reader_kit.hu(0))
     with pytest.raises(DataContractError, match="one DICOM slice"):
-        _decoded(tmp_path / "ct" / "IM0001", "ct")
-    assert _pictures(_files([tmp_path / "ct"]), "ct") == [tmp_path / "ct"]
+        sources.decoded(tmp_path / "ct" / "IM0001", "ct")
+    (series,) = sources.find([tmp_path / "ct"], "ct")
+    assert (series.file, series.volume) == (tmp_path / "ct", True)
     pixels = np.random.default_rng(0).integers(0, 255, (60, 80, 3), np.uint8)
     reader_kit.dicom(tmp_path / "eyes" / "E1", pixels, x0008_0060="OP")
-    assert _pictures(_files([tmp_path / "eyes"]), "colour fundus photograph") == [tmp_path / "eyes" / "E1"]
-    assert np.array_equal(_decoded(tmp_path / "eyes" / "E1", "colour fundus photograph"), pixels[..., ::-1])
+    (eye,) = sources.find([tmp_path / "eyes"], "colour fundus photograph")
+    assert (eye.file, eye.volume) == (tmp_path / "eyes" / "E1", False)
+    assert np.array_equal(sources.decoded(tmp_path / "eyes" / "E1", "colour fundus photograph"), pixels[..., ::-1])
+    assert sources.laterality(tmp_path / "eyes" / "E1") is None
+    reader_kit.dicom(tmp_path / "eyes" / "E2", pixels, x0008_0060="OP", x0020_0062="R ")
+    assert sources.laterality(tmp_path / "eyes" / "E2") == "right"
     with pytest.raises(DataContractError, match="modality OP"):
-        _decoded(tmp_path / "eyes" / "E1", "x-ray")
+        sources.decoded(tmp_path / "eyes" / "E1", "x-ray")

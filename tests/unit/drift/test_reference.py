@@ -10,12 +10,13 @@ import pytest
 
 from parfocal.core.errors import DataContractError, UsageError
 from parfocal.core.types import Observation
+from parfocal.drift import archive
 from parfocal.drift.cusum import normal_scores
 from parfocal.drift.reference import DriftConfig, Reference, fit, read
 
 CAMERAS = {"A": (0.0, 1.0), "B": (4.0, 2.5), "C": (-4.0, 1.0)}
 """Shift and scatter of the embedding."""
-CONFIG = DriftConfig(arl0=500)
+CONFIG = DriftConfig(arl0=500, streams=("appearance", "framing"))
 
 
 def cases(camera: str, count: int, seed: int = 0, width: int = 40) -> list[Observation]:
@@ -145,7 +146,8 @@ def test_a_reference_too_small_to_promise_never_alarms_and_says_so() -> None:
 
 def test_no_case_calibrates_a_model_that_has_seen_it() -> None:
     """With as many columns as cases a model fits its own cases exactly; the calibration must not be fooled by that."""
-    found = fit({"A": cases("A", 60, width=200)}, DriftConfig(components=40), extractor="x", seed=0)
+    config = DriftConfig(components=40, streams=("appearance",))
+    found = fit({"A": cases("A", 60, width=200)}, config, extractor="x", seed=0)
     assert z(found, "A", cases("A", 300, 9, width=200)).mean() == pytest.approx(0, abs=0.35)
 
 
@@ -182,3 +184,73 @@ def test_a_pickle_is_not_unpacked(tmp_path: Path) -> None:
 def test_streams_are_known_and_named_once(streams: tuple[str, ...]) -> None:
     with pytest.raises(UsageError, match="streams"):
         DriftConfig.parse({"streams": streams})
+
+
+def test_all_four_streams_are_the_default_and_those_that_nothing_can_be_said_of_are_left_out() -> None:
+    found = fit({"A": cases("A", 60)}, DriftConfig(), extractor="x", seed=0)
+    assert DriftConfig().streams == ("appearance", "framing", "plausibility", "acquisition")
+    assert found.streams == ("appearance", "framing")
+    assert set(found.absent) == {"plausibility", "acquisition"}
+
+
+def test_a_budget_is_shared_by_all_that_look_at_every_case() -> None:
+    """Two streams and the window: each may alarm a third as often."""
+    config = DriftConfig(streams=("appearance", "framing"), cases_a_day=1.0, false_alarms_a_month=0.5)
+    found = fit({"A": cases("A", 60)}, config, extractor="x", seed=0)
+    assert found.scorer("A", "framing").threshold.arl0 == pytest.approx(3 * 365.25 / 12 / 0.5)
+
+
+def test_a_reference_from_before_windows_and_qualities_goes_on_working(reference: Reference, tmp_path: Path) -> None:
+    reference.write(tmp_path / "new.npz")
+    header, arrays = archive.read(tmp_path / "new.npz")
+    for name in ("windows", "quality"):
+        del header[name]
+    for name in ("window", "cases_a_day", "false_alarms_a_month"):
+        del header["config"][name]
+    archive.write(tmp_path / "old.npz", header, {k: v for k, v in arrays.items() if not k.startswith("window.")})
+    old = read(tmp_path / "old.npz")
+    assert old.streams == ("appearance", "framing")
+    assert (dict(old.windows), dict(old.quality)) == ({}, {})
+    assert np.array_equal(z(old, "A", cases("A", 30, 5)), z(reference, "A", cases("A", 30, 5)))
+
+
+def test_windows_and_qualities_are_read_as_they_were_written(reference: Reference, tmp_path: Path) -> None:
+    seen = {"A": cases("A", 120)}
+    dice = {("A", one.id): {"disc": 0.9 - 0.01 * (i % 7)} for i, one in enumerate(seen["A"])}
+    made = fit(seen, CONFIG, extractor="x", seed=0, dice=dice)
+    made.write(tmp_path / "r.npz")
+    again = read(tmp_path / "r.npz")
+    new = cases("A", 40, 6)
+    vectors = np.array([one.embedding for one in new])
+    windows = [one.windows["A"].start(one.windows["A"].coordinates(vectors)) for one in (made, again)]
+    assert windows[0].push(windows[0].rows[0]) == windows[1].push(windows[1].rows[0])
+    assert again.windows["A"].threshold == made.windows["A"].threshold < math.inf
+    assert again.quality["disc"].cases(again.features("A", new)) == made.quality["disc"].cases(made.features("A", new))
+
+
+def test_a_detector_never_learns_from_the_stream_it_judges(reference: Reference, tmp_path: Path) -> None:
+    """Whatever passed in between, the same case has the same p-value, and the reference the same bytes."""
+    probe = cases("A", 20, 8)
+    reference.write(tmp_path / "before.npz")
+    before = {stream: reference.scorer("A", stream).p_values(probe) for stream in reference.streams}
+    for stream in reference.streams:
+        reference.scorer("A", stream).p_values(cases("C", 500, 8))
+    window = reference.windows["A"].start()
+    for row in reference.windows["A"].coordinates(np.array([one.embedding for one in cases("C", 80, 8)])):
+        window.push(row)
+    for stream in reference.streams:
+        assert np.array_equal(reference.scorer("A", stream).p_values(probe), before[stream])
+    reference.write(tmp_path / "after.npz")
+    assert (tmp_path / "before.npz").read_bytes() == (tmp_path / "after.npz").read_bytes()
+
+
+def test_a_refitted_reference_knows_the_new_camera_and_starts_other_detectors(
+    reference: Reference, tmp_path: Path
+) -> None:
+    """After a promotion: other bytes are another reference id, and a detector's row is named by that."""
+    after = fit({name: cases(name, 300) for name in CAMERAS}, CONFIG, extractor="cup:next", seed=0)
+    assert z(reference, "C", cases("C", 100, 2)).mean() > 2
+    assert z(after, "C", cases("C", 400, 3)).mean() == pytest.approx(0, abs=0.3)
+    reference.write(tmp_path / "before.npz")
+    after.write(tmp_path / "after.npz")
+    assert (tmp_path / "before.npz").read_bytes() != (tmp_path / "after.npz").read_bytes()

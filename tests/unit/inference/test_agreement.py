@@ -62,9 +62,9 @@ def network(tmp_path: Path) -> torch.nn.Module:
 def test_an_export_that_redraws_the_masks_is_made_again_in_full_precision(
     network: torch.nn.Module, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def measured(weights: Runtime, exported: OpenVINORuntime, images: np.ndarray) -> float:
+    def measured(weights: Runtime, exported: OpenVINORuntime, images: np.ndarray, *, channels: tuple[int]) -> float:
         # Not every processor has half precision: where none is, both exports are equally near.
-        return 0.9 if exported.precision == "f16" else agreement(weights, exported, images)
+        return 0.9 if exported.precision == "f16" else agreement(weights, exported, images, channels=channels)
 
     monkeypatch.setattr("parfocal.inference.agreement.agreement", measured)
     exported, tried = export_agreeing(network, tmp_path, 32, network_input(frames(4)), least=0.999)

@@ -6,7 +6,7 @@ import pytest
 
 from parfocal.core.errors import DataContractError, UsageError
 from parfocal.core.manifest import Parent
-from parfocal.memory.buffer import Memory
+from parfocal.memory.buffer import Memory, evenly
 from parfocal.preprocessing.shards import Arrays
 
 
@@ -51,7 +51,7 @@ def test_a_memory_is_never_changed_in_place(memory: Memory) -> None:
 def test_new_exemplars_take_the_place_of_the_old_and_the_forgotten_are_gone(memory: Memory) -> None:
     smaller = memory.with_exemplars("B", "disc", arrays("b1", seed=1), PATIENTS)
     assert cases(smaller, "disc") == {"A": ("a1", "a2"), "B": ("b1",)}
-    assert set(smaller.patients) == {"a1", "a2", "b1"}
+    assert smaller.patients == {"A": {"a1": "Ann", "a2": "Ben"}, "B": {"b1": "Cleo"}}
 
 
 def test_no_exemplars_is_no_entry(memory: Memory) -> None:
@@ -66,7 +66,7 @@ def test_a_case_without_a_patient_cannot_enter() -> None:
 def test_a_folder_reads_back_as_it_was_written(memory: Memory, tmp_path: Path) -> None:
     memory.purge("C").write(tmp_path / "m")
     read = Memory.read(tmp_path / "m")
-    assert read.patients == PATIENTS
+    assert read.patients == memory.patients
     assert read.purges == memory.purge("C").purges
     for structure in ("disc", "cup"):
         assert cases(read, structure) == cases(memory, structure)
@@ -143,3 +143,81 @@ def test_rows_that_do_not_fit_the_list_are_refused(memory: Memory, tmp_path: Pat
     manifest.seal(tmp_path / "m", "memory")
     with pytest.raises(DataContractError, match=r"not the 3 that exemplars\.json lists"):
         Memory.read(tmp_path / "m")
+
+
+def test_cases_of_one_name_at_two_instruments_keep_their_own_patients(tmp_path: Path) -> None:
+    """The patient of A's case 001 was lost as soon as B had a case 001, so that a purge left A's picture there."""
+    both = (
+        Memory()
+        .with_exemplars("A", "disc", arrays("001"), {"001": "Ann"})
+        .with_exemplars("B", "disc", arrays("001", seed=1), {"001": "Ben"})
+    )
+    both.write(tmp_path / "m")
+    for one in (both, Memory.read(tmp_path / "m")):
+        assert cases(one.purge_patient("Ann"), "disc") == {"B": ("001",)}
+
+
+def logits(count: int, value: float = 1.0) -> np.ndarray:
+    return np.full((count, 1, 8, 8), value, np.float16) + np.arange(count, dtype=np.float16)[:, None, None, None]
+
+
+def test_logits_and_what_is_carried_survive_the_disk_and_follow_their_pictures(memory: Memory, tmp_path: Path) -> None:
+    told = memory.with_logits("disc", {"B": logits(2)}).with_carried("disc", {"w": np.array([1.5], np.float32)})
+    told.write(tmp_path / "m")
+    read = Memory.read(tmp_path / "m")
+    assert set(read.logits("disc")) == {"B"}
+    np.testing.assert_array_equal(read.logits("disc")["B"], logits(2))
+    np.testing.assert_array_equal(read.carried["disc"]["w"], [1.5])
+    left = read.purge_patient("Cleo")
+    assert left.logits("disc")["B"][:, 0, 0, 0].tolist() == [2.0], "the row of the picture that stays"
+    assert left.carried == {}, "what was computed of purged pictures goes with them"
+    assert read.purge_patient("nobody").carried == read.carried
+
+
+def test_what_is_carried_is_replaced_by_what_comes(memory: Memory) -> None:
+    carrying = memory.with_carried("disc", {"w": np.zeros(1, np.float32)}).with_carried("cup", {})
+    assert set(carrying.carried) == {"disc"}
+    assert carrying.with_carried("disc", {}).carried == {}
+
+
+def test_pictures_of_a_purged_patient_are_not_permitted(memory: Memory) -> None:
+    new = arrays("n1", "n2")
+    known = {"n1": "Ann", "n2": "Zoe"}
+    assert memory.permitted(new, known).case_ids == ("n1", "n2")
+    assert memory.purge_patient("Ann").permitted(new, known).case_ids == ("n2",)
+
+
+def test_how_many_were_seen_is_kept_and_shrinks_with_a_purge(memory: Memory, tmp_path: Path) -> None:
+    memory.with_exemplars("A", "disc", arrays("a1", "a2"), PATIENTS, seen=30).write(tmp_path / "m")
+    read = Memory.read(tmp_path / "m")
+    kept, purged = read.kept("disc", "A"), read.purge_patient("Ann").kept("disc", "A")
+    assert kept is not None
+    assert purged is not None
+    assert (kept.seen, purged.seen) == (30, 29)
+
+
+def test_places_are_shared_evenly() -> None:
+    assert evenly({"A": 20, "B": 3, "C": 20}, 15) == {"A": 6, "B": 3, "C": 6}
+    assert evenly({"A": 2, "B": 2}, 3) == {"A": 2, "B": 1}
+    assert evenly({"A": 2}, 9) == {"A": 2}
+
+
+def crowd(count: int) -> Memory:
+    names = [f"{i:02d}" for i in range(count)]
+    made = Memory()
+    for instrument in "AB":
+        own = [f"{instrument}{name}" for name in names]
+        made = made.with_exemplars(instrument, "disc", arrays(*own), {case: f"patient {case}" for case in own})
+    return made
+
+
+def test_a_full_memory_shrinks_evenly_and_in_order_of_worth() -> None:
+    found = cases(crowd(10).bounded("disc", 7, ordered=True), "disc")
+    assert found == {"A": ("A00", "A01", "A02", "A03"), "B": ("B00", "B01", "B02")}
+
+
+def test_who_stays_of_a_random_choice_is_a_matter_of_the_seed_and_shrinks_step_by_step() -> None:
+    six, four = (crowd(10).bounded("disc", limit, ordered=False, seed=1) for limit in (12, 8))
+    assert set(cases(four, "disc")["A"]) < set(cases(six, "disc")["A"])
+    assert cases(crowd(10).bounded("disc", 8, ordered=False, seed=2), "disc") != cases(four, "disc")
+    assert cases(six.bounded("disc", 8, ordered=False, seed=1), "disc") == cases(four, "disc")

@@ -4,7 +4,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from parfocal.core.errors import DataContractError
-from parfocal.memory.selection import at_random, important_and_diverse
+from parfocal.memory.selection import (
+    SELECTIONS,
+    Pool,
+    at_random,
+    choose,
+    important_and_diverse,
+    most_important,
+    reservoir,
+)
 
 
 def test_the_most_important_case_comes_first_and_twins_last() -> None:
@@ -62,3 +70,44 @@ def test_a_random_choice_is_a_function_of_its_generator_and_reaches_every_case()
     counts = np.bincount([row for seed in range(200) for row in at_random(10, 4, np.random.default_rng(seed))])
     assert counts.min() > 50
     assert at_random(3, 9, np.random.default_rng(0)) == [0, 1, 2]
+
+
+def test_in_a_reservoir_every_case_of_all_increments_is_equally_likely() -> None:
+    """Three increments of 7, 12 and 5 cases, 4 places: each of the 24 is kept with probability 4 / 24.
+
+    6,000 runs: the standard error of a frequency is 0.0048, so four of them are 0.019.
+    """
+    runs, counts = 6000, np.zeros(24)
+    for seed in range(runs):
+        kept: list[int] = []
+        first = 0
+        for fresh in (7, 12, 5):
+            rng = np.random.default_rng([seed, first])
+            everything = [*kept, *range(first, first + fresh)]
+            kept = [everything[row] for row in reservoir(len(kept), first, fresh, 4, rng)]
+            first += fresh
+        counts[kept] += 1
+    np.testing.assert_allclose(counts / runs, 4 / 24, atol=0.019)
+
+
+def test_a_reservoir_with_room_takes_all_and_one_that_shrank_keeps_some() -> None:
+    rng = np.random.default_rng(0)
+    assert reservoir(2, 2, 3, 9, rng) == [0, 1, 2, 3, 4]
+    assert set(reservoir(6, 6, 0, 3, rng)) < set(range(6))
+    assert reservoir(0, 0, 5, 0, rng) == []
+
+
+def test_the_steepest_cases_come_first() -> None:
+    assert most_important([0.1, 3.0, 2.0, 3.0], 3) == [1, 3, 2]
+    with pytest.raises(DataContractError, match="not finite"):
+        most_important([1.0, np.nan], 1)
+
+
+@pytest.mark.parametrize("name", SELECTIONS)
+@pytest.mark.parametrize(("count", "size"), [(7, 3), (2, 5), (3, 0)])
+def test_every_selection_gives_as_many_different_rows_as_there_are(name: str, count: int, size: int) -> None:
+    scores = np.arange(count, dtype=float)
+    pool = Pool(count, size, np.random.default_rng(1), 1, 4, lambda: scores, lambda: scores, lambda: scores[:, None])
+    chosen = choose(name, pool)
+    assert len(set(chosen)) == len(chosen) == min(count, size)
+    assert set(chosen) <= set(range(count))

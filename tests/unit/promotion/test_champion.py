@@ -8,10 +8,10 @@ from promotion_kit import MemoryStore, write_bundle
 from parfocal.adapters.database import SqlLedger
 from parfocal.core.errors import UsageError
 from parfocal.core.protocols import LedgerEntry
+from parfocal.promotion.best import best_promoted
 from parfocal.promotion.champion import (
     CHAMPION,
     begin_rollback,
-    best_promoted,
     complete,
     history,
     named,

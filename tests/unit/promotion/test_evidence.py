@@ -91,3 +91,24 @@ def test_an_evaluation_wears_its_test_set_once_however_often_it_is_decided_on() 
     ]
     assert evidence.uses(entries, "A", judged.tests["A"].checksum) == 2
     assert evidence.uses(entries, "A", "grown since") == 0
+
+
+def test_evidence_has_all_that_a_change_control_plan_asks_for(model: Path) -> None:
+    file = build(model, better(manifest.read(model).checksum, "a" * 64))
+    assert set(file) >= {
+        "alarm", "approval", "cells", "code", "data", "decided", "decision", "evaluation", "image", "key", "matrix",
+        "memory", "model", "policy", "rollback", "task", "tests",
+    }  # fmt: skip
+    assert (file["model"]["seed"], file["model"]["parent"]) == (7, None)  # type: ignore[index]
+    assert file["rollback"] == {"version": "2", "checksum": "a" * 64}
+    assert file["matrix"][-1]["dice"]["B"]["disc"] == pytest.approx(0.85, abs=0.01)  # type: ignore[index]
+    assert (file["memory"], file["alarm"], file["image"]) == (None, None, None)  # none here, and that is said
+
+
+def test_evidence_names_the_exemplar_memory_by_the_checksum_of_every_file(tmp_path: Path) -> None:
+    with manifest.new_folder(tmp_path / "memory", "memory") as folder:
+        (folder / "exemplars.json").write_text("{}")
+    kept = evidence._memory(str(tmp_path / "memory"))
+    assert kept is not None
+    assert kept["files"] == {"exemplars.json": manifest.sha256(tmp_path / "memory" / "exemplars.json")}
+    assert evidence._memory("/nowhere") == {"uri": "/nowhere", "checksum": None, "files": None}

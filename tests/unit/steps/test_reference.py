@@ -1,5 +1,6 @@
 """The drift reference is made of what no network was trained on, through the export that answers."""
 
+import shutil
 from pathlib import Path
 
 import data_kit
@@ -72,3 +73,33 @@ def test_it_is_the_same_again_and_says_how_large_it_is(folder: Path, tmp_path: P
     reference.write(target, [folder / "a"], learning_kit.config().drift, seed=0, reporter=notes)
     assert reference.identity(target) == reference.identity(folder / "first")
     assert any(note.startswith("drift reference: A ") for note in notes.notes)
+
+
+def test_a_retrain_leaves_a_reference_of_its_own_so_the_detectors_restart(folder: Path, tmp_path: Path) -> None:
+    """After a promotion the reference is refitted: other networks, another id, and detectors are named by the id."""
+    learning_kit.challenge(folder, tmp_path / "next")
+    after = drift.read(tmp_path / "next" / REFERENCE)
+    assert manifest.sha256(tmp_path / "next" / "cup" / "weights.safetensors") in after.extractor
+    assert after.extractor != drift.read(folder / "first" / REFERENCE).extractor
+    assert reference.identity(tmp_path / "next") != reference.identity(folder / "first")
+
+
+def test_labelled_cases_that_nobody_trained_on_teach_what_predicts_the_dice(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: dict[str, dict[tuple[str, str], dict[str, float]]] = {}
+    fit = drift.fit
+
+    def remember(*arguments: object, **named: object) -> object:
+        told["dice"] = named["dice"]  # type: ignore[assignment]
+        return fit(*arguments, **named)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(reference.reference, "fit", remember)
+    target = tmp_path / "bundle"
+    shutil.copytree(folder / "first", target, ignore=shutil.ignore_patterns(REFERENCE, "manifest.json"))
+    reference.write(target, [folder / "a"], learning_kit.config().drift, seed=0, reporter=Notes())
+    dataset = read_dataset(folder / "a")
+    labelled = {("A", case.id) for case in (*dataset.on(Split.VALIDATION), *dataset.on(Split.TEST))}
+    assert set(told["dice"]) == labelled, "cases without masks and training cases have no true Dice here"
+    assert all(set(dice) == {"disc", "cup"} for dice in told["dice"].values())
+    assert all(0 <= value <= 1 for dice in told["dice"].values() for value in dice.values())

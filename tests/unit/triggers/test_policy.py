@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from parfocal.triggers.policy import HOUR, WEEK, Facts, TriggerConfig, decide, key
+from parfocal.triggers.policy import HOUR, WEEK, Facts, TriggerConfig, calls, decide, key
 
 NOW = 1_790_000_000.0
 REFERENCE = "0123456789abcdef" * 4
@@ -132,3 +132,47 @@ def test_of_several_obstacles_the_one_that_lasts_longest_is_named(index: int) ->
 
 def test_the_same_facts_have_the_same_decision() -> None:
     assert decide(READY, CONFIG) == decide(replace(READY), TriggerConfig())
+
+
+POOR, FINE = {"quality": 0.62}, {"quality": 0.91}
+
+
+@pytest.mark.parametrize(
+    ("mode", "facts", "action", "said"),
+    [
+        ("drift", {"alarm": True, **FINE}, "start", "B is in alarm since 2026-09-21 14:12 UTC, and 30"),
+        ("drift", {"alarm": False, **POOR}, "none", "no alarm stands for B"),
+        (
+            "quality",
+            {"alarm": True, **FINE},
+            "none",
+            "but the predicted Dice of B, 0.91, is not below 0.8, and by this",
+        ),
+        ("quality", {"alarm": False, **POOR}, "start", "the predicted Dice of B is 0.62, below 0.8, and 30 labelled"),
+        ("quality", {"alarm": True, "quality": None}, "none", "nothing predicts the Dice of B"),
+        ("quality", {"alarm": False, "quality": 0.8}, "none", "0.80, is not below 0.8"),
+        ("either", {"alarm": True, **FINE}, "start", "B is in alarm since 2026-09-21 14:12 UTC, and 30"),
+        ("either", {"alarm": False, **POOR}, "start", "the predicted Dice of B is 0.62"),
+        ("either", {"alarm": True, **POOR}, "start", "14:12 UTC and the predicted Dice of B is 0.62"),
+        ("either", {"alarm": False, **FINE}, "none", "no alarm stands for B, and the predicted Dice of B, 0.91"),
+    ],
+)
+def test_drift_quality_or_either_calls_for_a_retrain(
+    mode: str, facts: dict[str, object], action: str, said: str
+) -> None:
+    config = TriggerConfig.parse({"mode": mode})
+    decision = decide(replace(READY, **facts), config)  # type: ignore[arg-type]
+    assert decision.action == action
+    assert said in decision.reason
+    asked = replace(READY, **facts)  # type: ignore[arg-type]
+    assert calls(alarm=asked.alarm, quality=asked.quality, config=config) is (action == "start")
+
+
+def test_quality_that_calls_meets_the_same_obstacles_and_has_the_same_key() -> None:
+    config = TriggerConfig(mode="quality")
+    poor = replace(READY, alarm=False, quality=0.5)
+    assert decide(poor, config).key == KEY
+    assert decide(replace(poor, labelled=3), config).action == "label"
+    assert "below 0.8; label 27 more" in decide(replace(poor, labelled=3), config).reason
+    assert decide(replace(poor, used_keys=frozenset({KEY})), config).action == "none"
+    assert decide(replace(poor, launches=(NOW - HOUR,)), config).action == "wait"

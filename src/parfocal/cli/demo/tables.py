@@ -20,13 +20,14 @@ def scores(judged: Evaluation) -> None:
     from rich.table import Table
 
     from parfocal.evaluation.tables import tables
+    from parfocal.promotion.policy import GatePolicy
 
-    table = Table()
+    policy, table = GatePolicy(), Table()
     for name in ("instrument", "structure"):
         table.add_column(name)
-    for name in ("cases", "champion", "challenger", "constant mask", "gain, 90 % interval"):
+    for name in ("cases", "champion", "challenger", "constant mask", f"gain, {policy.level:.0%} interval"):
         table.add_column(name, justify="right")
-    for cell in tables(judged):
+    for cell in tables(judged, level=policy.level, method=policy.interval):
         rows = {model: cell.row(model) for model in ("champion", "challenger", "constant")}
         shown = [f"{row.dice:.3f}" if row else NOTHING for row in rows.values()]
         gain = f"{cell.gain.estimate:+.3f} ({cell.gain.low:+.3f} to {cell.gain.high:+.3f})" if cell.gain else NOTHING
@@ -39,8 +40,9 @@ def gate(decision: Mapping[str, Any]) -> None:
     """Every condition, and what it was held against."""
     from rich.table import Table
 
+    level = next((check["interval"]["level"] for check in decision["checks"] if check["interval"]), 0.9)
     table = Table("condition", "cell")
-    for name in ("value", "limit", "90 % interval"):
+    for name in ("value", "limit", f"{level:.0%} interval"):
         table.add_column(name, justify="right")
     table.add_column("outcome")
     for check in decision["checks"]:

@@ -44,7 +44,11 @@ class Runtime(Protocol):
         ...
 
     def __call__(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Probabilities float32 [N, 1, S, S] in [0, 1] for input float32 [N, 3, S, S] in [0, 1], BGR."""
+        """Probabilities float32 [N, 1, S, S] in [0, 1] for input float32 [N, 3, S, S] in [0, 1], BGR.
+
+        Of a network of stacks [N, 1, D, S, S] for [N, 3, D, S, S], with its own D. Of a network for several structures
+        one channel a class, which sum to 1 in each pixel.
+        """
         ...
 
     def described(self, batch: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

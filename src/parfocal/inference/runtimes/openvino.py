@@ -61,38 +61,47 @@ class OpenVINORuntime:
         return np.concatenate(probabilities), np.concatenate(features)
 
 
-def export(model: nn.Module, folder: Path, size: int, precision: Precision = HALF, *, channels: int = 3) -> None:
-    """Write openvino.xml and openvino.bin into `folder`: any batch size, `size` x `size` pixels, sigmoid included.
+def export(
+    model: nn.Module, folder: Path, size: int, precision: Precision = HALF, *, channels: int = 3, masks: bool = True
+) -> None:
+    """Write openvino.xml and openvino.bin into `folder`: any batch size, `size` x `size` pixels, probabilities out.
 
     A second output, where the network has it, is the spatial mean of every encoder level, which costs nothing extra.
 
     Args:
-        model: takes float32 [N, channels, size, size] and gives logits; left as it is.
+        model: takes float32 [N, channels, size, size], of stacks of slices [N, channels, D, size, size] with the D that
+            it was trained with, and gives logits; left as it is.
         folder: of the structure, there already.
         size: side of the network's frame, in pixels.
         channels: of the input.
         precision: to compute in. ``f16``: OpenVINO takes float16 where the processor computes in it, else bfloat16,
             else float32; weights are stored in float16. ``f32``: float32 everywhere, and a file twice as large.
+        masks: False for a network that gives no masks, whose output is left as it is.
     """
     import openvino
     import torch
 
-    network = _exportable(copy.deepcopy(model).cpu()).eval()
+    from parfocal import models
+
+    depth = models.slices_of(model)
+    sides = [channels, *([depth] if depth else []), size, size]
+    copied = copy.deepcopy(model).cpu()
+    network = (_exportable(copied) if masks else copied).eval()
     with torch.no_grad(), warnings.catch_warnings():
         # OpenVINO traces with TorchScript, which warns of its own age and of the network's check of its input's sides.
         # `torch.export` gave the same numbers in three times the time.
         warnings.filterwarnings("ignore", "Converting a tensor to a Python|`torch.jit.trace")
         graph = openvino.convert_model(
             network,
-            example_input=torch.zeros(1, channels, size, size),
-            input=[openvino.PartialShape([-1, channels, size, size])],
+            example_input=torch.zeros(1, *sides),
+            input=[openvino.PartialShape([-1, *sides])],
         )
     graph.set_rt_info(precision, _PRECISION)
     openvino.save_model(graph, folder / OpenVINORuntime.file, compress_to_fp16=precision == HALF)
 
 
 def _exportable(model: nn.Module) -> nn.Module:
-    """The network with a sigmoid at its end and, where it has them, its pooled features as a second output."""
+    """The network that ends in probabilities and, where it has them, has its pooled features as a second output."""
     import torch
     from torch import nn
 
@@ -105,7 +114,7 @@ def _exportable(model: nn.Module) -> nn.Module:
 
         def forward(self, x: torch.Tensor) -> torch.Tensor | tuple[torch.Tensor, torch.Tensor]:
             logits, features = models.describer(self.model)(x)
-            probability = torch.sigmoid(logits)
+            probability = models.probabilities(logits)
             return (probability, features) if features.shape[1] else probability
 
     return Exportable()

@@ -21,7 +21,9 @@ class PyTorchRuntime:
     file: ClassVar[str] = models.WEIGHTS
 
     def __init__(self, folder: Path) -> None:
-        self._model = models.load(folder).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        model = models.load(folder)
+        self._layout = torch.contiguous_format if models.slices_of(model) else torch.channels_last
+        self._model = model.to(memory_format=self._layout)  # type: ignore[call-overload]
 
     def __call__(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
         """Probabilities float32 [N, 1, S, S] for input float32 [N, 3, S, S] in [0, 1]."""
@@ -33,8 +35,8 @@ class PyTorchRuntime:
         probabilities, features = [], []
         with torch.inference_mode():
             for picture in np.ascontiguousarray(batch, np.float32):
-                tensor = torch.from_numpy(picture[None]).contiguous(memory_format=torch.channels_last)
+                tensor = torch.from_numpy(picture[None]).contiguous(memory_format=self._layout)
                 logits, pooled = describe(tensor)
-                probabilities.append(torch.sigmoid(logits).contiguous().numpy())
+                probabilities.append(models.probabilities(logits).contiguous().numpy())
                 features.append(pooled.numpy())
         return np.concatenate(probabilities), np.concatenate(features)

@@ -1,0 +1,1 @@
+"""Draw masks with a trained bundle."""

@@ -1,0 +1,1 @@
+"""The monitor's tables, version by version. A step that was released is never edited; a change is a new step."""

@@ -1,0 +1,246 @@
+"""Cases that no known instrument made, put together: a tight, large group is a candidate for an instrument.
+
+Far from every known instrument is what `Scorer` says of undeclared traffic in appearance or in acquisition; framing is
+not asked, since one camera frames in many ways. Far cases are grouped by average linkage (Sokal and Michener 1958) in
+the embedding and, less, in acquisition, scaled by the known instruments' own scatter: a group is tight when its cases
+lie no further apart than a known instrument's do. It is large when known instruments would not have so many far cases
+by chance. All is pure: what was found before goes in, so that a candidate keeps its id and its name while cases arrive.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+from scipy.cluster.hierarchy import fcluster, linkage
+from scipy.spatial.distance import pdist
+
+from parfocal.core.config import Config
+from parfocal.core.errors import UsageError
+from parfocal.core.types import Observation
+from parfocal.drift.diversity import worthwhile
+from parfocal.drift.reference import Reference
+
+STREAM = "appearance"
+ASKED = (STREAM, "acquisition")
+"""Streams in which a case may be far."""
+MOST = 2.0
+"""Square of the distance in acquisition beyond which two cases are no further apart."""
+Floats = NDArray[np.float64]
+
+
+class NoveltyConfig(Config):
+    """When far cases become a candidate."""
+
+    far: float = Field(default=0.01, gt=0, lt=1, description="p-value at and below which a case is far")
+    size: int = Field(default=10, ge=2, description="cases of a candidate, at least; more where chance gives more")
+    apart: float = Field(
+        default=1.3,
+        gt=0,
+        description="distance between two groups, over that between two cases of a known one",
+    )
+    newest: int = Field(default=1000, ge=2, description="far cases that are grouped, at most: the newest")
+    examples: int = Field(default=4, ge=1, description="cases that show what a candidate is like")
+    label: int = Field(default=30, ge=1, description="cases of a candidate to label first")
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A group of cases that may be an instrument.
+
+    Attributes:
+        id: stays while the group does.
+        name: for people; theirs once they gave one.
+        members: ids of its observations, in the order of arrival.
+        examples: ids of the most typical ones.
+        label: ids of those that are most worth labelling, best first: far from what is known, unlike one another.
+        tightness: mean distance of its cases over that of a known instrument's; about 1 for an instrument.
+        by_hand: somebody named or merged it, so it is never split again.
+    """
+
+    id: str
+    name: str
+    members: tuple[str, ...]
+    examples: tuple[str, ...]
+    label: tuple[str, ...]
+    tightness: float
+    by_hand: bool = False
+
+
+def group(
+    observations: Sequence[Observation],
+    reference: Reference,
+    settings: NoveltyConfig,
+    previous: Sequence[Candidate] = (),
+) -> tuple[Candidate, ...]:
+    """Candidates among observations that declared no instrument, or one that the reference does not know.
+
+    Args:
+        observations: with distinct ids, of any instrument; those of known ones are passed over.
+        reference: knows the instruments; without appearance in it nothing can be said, and there are no candidates.
+        settings: how far, how many, how tight.
+        previous: what this function, `merge` and `rename` gave before: ids and names are theirs.
+
+    Returns:
+        The largest first. A group takes the id of the earlier candidate with which it shares most cases; groups that
+        share cases with one that a person has touched become one with it.
+    """
+    if STREAM not in reference.streams:
+        return ()
+    unknown = [one for one in observations if one.instrument not in reference.instruments]
+    unknown.sort(key=lambda one: (one.time, one.seq, one.id))
+    scorer = reference.scorer(None, STREAM)
+    vectors = scorer.stream.vectors(unknown, scorer.usual[0].width)
+    far, chance = _far(unknown, reference, settings)
+    chosen = np.flatnonzero(far & np.isfinite(vectors).all(axis=1))[-settings.newest :]
+    size = max(settings.size, math.ceil(chance))
+    if len(chosen) < size:
+        return ()
+    cases = [unknown[i] for i in chosen]
+    places = _places(reference, STREAM, vectors[chosen])
+    groups = _groups(_apart(reference, cases, places), settings)
+    labels = _united(groups, [one.id for one in cases], previous)
+    worth = scorer.scores(cases)
+    rows = [np.flatnonzero(labels == label) for label in np.unique(labels)]
+    large = sorted((own for own in rows if len(own) >= size), key=lambda own: (-len(own), int(own[0])))
+    names = _identities([tuple(cases[i].id for i in own) for own in large], previous)
+    return tuple(
+        _candidate(before, [cases[i].id for i in own], places[own], worth[own], settings)
+        for before, own in zip(names, large, strict=True)
+    )
+
+
+def merge(candidates: Sequence[Candidate], one: str, other: str) -> tuple[Candidate, ...]:
+    """The candidates with `other` taken into `one`, which keeps its id and name.
+
+    Raises:
+        UsageError: there is no such candidate, or they are the same.
+    """
+    into, gone = _find(candidates, one), _find(candidates, other)
+    if one == other:
+        raise UsageError(f"candidate '{one}' cannot be merged with itself")
+    total = len(into.members) + len(gone.members)
+    tightness = (into.tightness * len(into.members) + gone.tightness * len(gone.members)) / total
+    made = replace(
+        into, members=into.members + gone.members, label=_alternate(into.label, gone.label),
+        examples=_alternate(into.examples, gone.examples), tightness=tightness, by_hand=True,
+    )  # fmt: skip
+    return tuple(made if each.id == one else each for each in candidates if each.id != other)
+
+
+def rename(candidates: Sequence[Candidate], one: str, name: str) -> tuple[Candidate, ...]:
+    """The candidates with a person's name for one of them.
+
+    Raises:
+        UsageError: there is no such candidate, the name is empty, or another has it.
+    """
+    found = _find(candidates, one)
+    if not name.strip() or any(each.name == name and each.id != one for each in candidates):
+        raise UsageError(f"a candidate cannot be called '{name}'", expected="a name that no other candidate has")
+    return tuple(replace(found, name=name.strip(), by_hand=True) if each.id == one else each for each in candidates)
+
+
+def _far(
+    unknown: Sequence[Observation], reference: Reference, settings: NoveltyConfig
+) -> tuple[NDArray[np.bool_], float]:
+    """Which cases are far, and how many would be by chance at most (three standard deviations over the mean)."""
+    asked = [reference.scorer(None, name) for name in ASKED if name in reference.streams]
+    far, rate = np.zeros(len(unknown), np.bool_), 0.0
+    for scorer in asked:
+        limit = max(settings.far / len(asked), 1.0 / (scorer.calibration_size + 1))
+        far |= scorer.p_values(unknown) <= limit
+        rate += limit
+    mean = rate * len(unknown)
+    return far, mean + 3.0 * math.sqrt(mean)
+
+
+def _places(reference: Reference, stream: str, vectors: Floats) -> Floats:
+    """Amounts over the distance that two cases of a known instrument have: its mean square is 1."""
+    models = [reference.usual[name, stream].model for name in reference.instruments]
+    scale = np.sqrt(np.mean([model.scale**2 for model in models], axis=0))
+    return np.asarray(vectors[:, : len(scale)] / (scale * np.sqrt(2.0 * len(scale))), np.float64)
+
+
+def _apart(reference: Reference, cases: Sequence[Observation], places: Floats) -> Floats:
+    """Distances of all pairs as `pdist` gives them: in appearance, and up to `MOST` in acquisition.
+
+    One instrument may deliver several sizes, so however unlike two acquisitions are, they alone part no group.
+    """
+    found = pdist(places, "sqeuclidean")
+    other = ASKED[1]
+    if other not in reference.streams:
+        return np.asarray(np.sqrt(found), np.float64)
+    vectors = reference.scorer(None, other).stream.vectors(cases)
+    taken = np.nan_to_num(pdist(_places(reference, other, vectors), "sqeuclidean"), nan=MOST)
+    return np.asarray(np.sqrt((found + np.minimum(taken, MOST)) / 2.0), np.float64)
+
+
+def _groups(apart: Floats, settings: NoveltyConfig) -> NDArray[np.int64]:
+    return np.asarray(fcluster(linkage(apart, "average"), settings.apart, "distance"), np.int64)
+
+
+def _united(labels: NDArray[np.int64], ids: Sequence[str], previous: Sequence[Candidate]) -> NDArray[np.int64]:
+    """Groups most of whose earlier cases belong to one candidate that a person has touched become one group."""
+    owner = {member: one.id for one in previous for member in one.members}
+    firm = {one.id for one in previous if one.by_hand}
+    found, first = labels.copy(), dict[str, int]()
+    for label in np.unique(labels):
+        before = Counter(owner[id_] for id_, own in zip(ids, labels == label, strict=True) if own and id_ in owner)
+        most = before.most_common(1)[0][0] if before else ""
+        if most in firm:
+            found[labels == label] = first.setdefault(most, int(label))
+    return found
+
+
+def _identities(groups: Sequence[tuple[str, ...]], previous: Sequence[Candidate]) -> list[Candidate]:
+    """For each group the candidate that it continues, or a fresh one named after its first case; none twice."""
+    shared = [
+        (len(set(members) & set(one.members)), -place, -rank, one)
+        for place, members in enumerate(groups)
+        for rank, one in enumerate(previous)
+    ]
+    found: dict[int, Candidate] = {}
+    taken: set[str] = set()
+    for count, place, _, one in sorted(shared, key=lambda each: each[:3], reverse=True):
+        if count and -place not in found and one.id not in taken:
+            found[-place] = one
+            taken.add(one.id)
+    return [found.get(place) or _fresh(members[0]) for place, members in enumerate(groups)]
+
+
+def _fresh(first: str) -> Candidate:
+    id_ = hashlib.sha256(first.encode()).hexdigest()[:8]
+    return Candidate(id_, f"unknown-{id_}", (), (), (), 0.0)
+
+
+def _candidate(
+    before: Candidate, members: Sequence[str], places: Floats, worth: Floats, settings: NoveltyConfig
+) -> Candidate:
+    middle = ((places - places.mean(axis=0)) ** 2).sum(axis=1)
+    typical = np.argsort(middle, kind="stable")[: settings.examples]
+    # Two independent cases are twice as far apart, in squares, as each is from the middle.
+    tightness = float(np.sqrt(2.0 * middle.sum() / max(len(members) - 1, 1)))
+    return replace(
+        before, members=tuple(members), examples=tuple(members[i] for i in typical), tightness=tightness,
+        label=tuple(members[i] for i in worthwhile(worth, places, settings.label)),
+    )  # fmt: skip
+
+
+def _alternate(one: Iterable[str], other: Iterable[str]) -> tuple[str, ...]:
+    one, other = list(one), list(other)
+    mixed = [case for pair in zip(one, other, strict=False) for case in pair]
+    short = min(len(one), len(other))
+    return (*mixed, *one[short:], *other[short:])
+
+
+def _find(candidates: Sequence[Candidate], id_: str) -> Candidate:
+    for one in candidates:
+        if one.id == id_:
+            return one
+    raise UsageError(f"there is no candidate '{id_}'", expected=f"one of {', '.join(each.id for each in candidates)}")

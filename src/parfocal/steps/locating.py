@@ -1,0 +1,116 @@
+"""How a run's localizer goes from step to step: from where it lies, into the dataset, from there into the bundle.
+
+A recipe of a run names the folder of a localizer. The recipe of a dataset or a bundle names it by what it is, the
+SHA-256 of its weights, because folders move.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from parfocal.core import manifest
+from parfocal.core.errors import DataContractError, UsageError
+from parfocal.core.manifest import Parent
+from parfocal.inference import locator
+from parfocal.inference.locator import FOLDER, WEIGHTS
+from parfocal.preprocessing.locate import Locator
+from parfocal.preprocessing.recipes import Recipe
+from parfocal.steps.config import RunConfig
+
+_NAMED = re.compile("[0-9a-f]{64}")
+"""A localizer that is named by its weights."""
+
+
+def named(config: RunConfig) -> RunConfig:
+    """The settings with the localizer, if there is one, named by what it is.
+
+    Raises:
+        UsageError: there is no localizer in the folder that they name.
+    """
+    finds = config.recipe.finds
+    if finds is None or _NAMED.fullmatch(finds.model):
+        return config
+    weights = _place(Path(finds.model)) / WEIGHTS
+    if not weights.is_file():
+        raise UsageError(
+            "there is no localizer here",
+            where=finds.model,
+            expected="recipe.locate.model: a folder that `parfocal pretrain --objective localize` wrote, or a dataset "
+            "or bundle that carries a locator",
+        )
+    return config.model_copy(update={"recipe": _renamed(config.recipe, manifest.sha256(weights))})
+
+
+def into_dataset(
+    recipe: Recipe, folder: Path, asked: RunConfig, champion: Path | None
+) -> tuple[Locator | None, list[Parent]]:
+    """Put the localizer of `recipe` into a dataset that is being made, and load it from there.
+
+    A champion's is copied byte for byte, so that retrained networks get frames of the same kind.
+
+    Args:
+        recipe: that names it by its weights.
+        folder: of the dataset.
+        asked: the run as it was asked for, which says where the localizer lies.
+        champion: bundle whose recipe is the same; None for a first model.
+
+    Returns:
+        None where the recipe asks for none; and what the dataset then has for a further parent.
+
+    Raises:
+        DataContractError: it is not whole, or learned from crops.
+        UsageError: nothing says where it lies.
+    """
+    if recipe.finds is None:
+        return None, []
+    parents = []
+    if champion is not None:
+        shutil.copytree(champion / FOLDER, folder / FOLDER)
+    else:
+        parents = _install(asked.recipe, folder)
+    return locator.of(folder, recipe), parents
+
+
+def into_bundle(recipe: Recipe, folder: Path, sources: Sequence[Path]) -> None:
+    """Copy the locator of datasets, or of a champion, into a bundle that is being made; nothing if there is none."""
+    if recipe.finds is not None:
+        shutil.copytree(sources[0] / FOLDER, folder / FOLDER)
+
+
+def _install(recipe: Recipe, folder: Path) -> list[Parent]:
+    assert recipe.finds is not None
+    if _NAMED.fullmatch(recipe.finds.model):
+        raise UsageError(
+            "the localizer is named by its weights, and nothing says where it lies",
+            where="recipe.locate.model",
+            expected="its folder",
+        )
+    from parfocal.training import pretrained  # knows torch; a dataset without a locator is made without it
+
+    source = Path(recipe.finds.model)
+    if (source / FOLDER).is_dir():
+        manifest.verify(source)
+        shutil.copytree(source / FOLDER, folder / FOLDER)
+        return []
+    told, sealed = pretrained.read(source), manifest.read(source)
+    if told.recipe.get("locate", {}).get("model"):
+        raise DataContractError(
+            "this localizer learned from pictures that another one had cropped",
+            where=source,
+            next="pretrain it on a dataset that was preprocessed without recipe.locate",
+        )
+    locator.install(source, folder / FOLDER, recipe=told.recipe, uri=str(source.resolve()), checksum=sealed.checksum)
+    return [sealed.parent(source)]
+
+
+def _place(source: Path) -> Path:
+    """Where the weights lie: in the folder itself, or in the locator that it carries."""
+    return source / FOLDER if (source / FOLDER).is_dir() else source
+
+
+def _renamed(recipe: Recipe, weights: str) -> Recipe:
+    assert recipe.finds is not None
+    return recipe.model_copy(update={"locate": recipe.finds.model_copy(update={"model": weights})})

@@ -1,0 +1,47 @@
+"""Frames of pictures that nobody labelled, as the champion would look at them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from parfocal.core import bundle
+from parfocal.inference.predictor import Predictor
+from parfocal.preprocessing import recipes
+from parfocal.preprocessing.images import decode_image
+from parfocal.preprocessing.shards import UNKNOWN, Arrays, read_dataset
+
+
+def frames(dataset: Path, champion: Path) -> dict[str, Arrays]:
+    """By structure, all frames of the dataset's unlabelled cases, with unknown masks.
+
+    A structure inside another is framed by the champion's own answer, as in use; a case in which that is empty has no
+    frame there.
+    """
+    found: dict[str, list[tuple[str, NDArray[np.uint8]]]] = {}
+    for structure, case, frame in _all(dataset, champion):
+        found.setdefault(structure, []).append((case, frame))
+    return {
+        structure: Arrays(
+            np.stack([frame for _, frame in rows]),
+            np.full((len(rows), *rows[0][1].shape[:2]), UNKNOWN, np.uint8),
+            tuple(case for case, _ in rows),
+        )
+        for structure, rows in found.items()
+    }
+
+
+def _all(dataset: Path, champion: Path) -> Iterator[tuple[str, str, NDArray[np.uint8]]]:
+    """Structure, case id and frame."""
+    predictor = Predictor(champion)
+    recipe = recipes.stored(predictor.bundle.recipe, bundle.BUNDLE)
+    read = read_dataset(dataset)
+    for case in read.unlabelled:
+        image = decode_image((dataset / case.image).read_bytes())
+        for structure, box in predictor.predict(image, read.instrument).boxes.items():
+            if box is not None:
+                for tile in recipe.tiles(box):
+                    yield structure, case.id, recipe.frame(image, tile)

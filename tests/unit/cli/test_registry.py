@@ -1,0 +1,106 @@
+"""A stranger asks which model answered a patient and why it was promoted; each command in a process of its own."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from parfocal_serving.monitor import schema
+from parfocal_serving.segmenter.patients import pseudonym
+from promotion_kit import MemoryStore, Recorder, better, first, write_bundle, write_evaluation
+from sqlalchemy import create_engine, insert
+
+from parfocal.adapters.database import SqlLedger
+from parfocal.core.reporting import Silent
+from parfocal.promotion.evidence import Origin
+from parfocal.steps import promote
+from parfocal.steps.config import RunConfig
+
+ALARM = {
+    "instrument": "B", "reference": "0123456789ab", "time": 1_790_000_000.0,
+    "streams": [{"stream": "appearance", "statistic": 9.5, "threshold": 9.1}],
+}  # fmt: skip
+NOW = datetime.now(UTC)
+
+
+def parfocal(state: Path, *words: str) -> "subprocess.CompletedProcess[str]":
+    bare = {name: value for name, value in os.environ.items() if not name.startswith(("PARFOCAL_", "MLFLOW_"))}
+    return subprocess.run(
+        [sys.executable, "-m", "parfocal", *words], capture_output=True, text=True, check=False,
+        env={**bare, "PARFOCAL_STATE": str(state), "PARFOCAL_PATIENT_SECRET": "of the clinic"},
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def state(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two promotions, and a patient whom version 2 answered just now."""
+    root = tmp_path_factory.mktemp("house")
+    ledger, store = SqlLedger(f"sqlite:///{root / 'parfocal.db'}"), MemoryStore()
+    one, two = (write_bundle(root / name, f"weights {name}") for name in ("one", "two"))
+    for name, values, origin in (("one", first(one), Origin()), ("two", better(two, one), Origin(ALARM, "image"))):
+        judged = write_evaluation(root / f"judged-{name}", values)
+        promote.run(
+            judged, root / name, root / f"out-{name}", RunConfig(), key=f"key-{name}", store=store, ledger=ledger,
+            run=Recorder(), reporter=Silent(), origin=origin,
+        )  # fmt: skip
+    engine = create_engine(f"sqlite:///{root / 'monitor.db'}")
+    schema.METADATA.create_all(engine)
+    with engine.begin() as connection:
+        connection.execute(
+            insert(schema.OBSERVATIONS).values(
+                id="r1", task="fundus", instrument="B", model_version="2", reference_id="f" * 64, seq=1,
+                time=time.time(), received=time.time(), embedding=b"", shape="{}", acquisition="{}",
+                patient_hmac=pseudonym(b"of the clinic", "4711"), scored=True,
+            )
+        )  # fmt: skip
+    engine.dispose()
+    return root
+
+
+def test_which_model_answered_this_patient_and_why_was_it_promoted(state: Path) -> None:
+    began = time.monotonic()
+    done = parfocal(state, "registry", "who", "--patient", "4711", "--at", f"{NOW:%Y-%m}")
+    assert done.returncode == 0, done.stderr
+    assert time.monotonic() - began < 60
+    for said in (
+        "fundus version 2  B",
+        "promoted by the gate",
+        "decision: All 14 conditions on 2 cells are met.",
+        "(appearance 9.50 over 9.10; reference 0123456789ab)",
+        "evidence: ledger entry 5, sha256 ",
+        "way back: version 1",
+    ):
+        assert said in done.stdout
+    assert "version 1 (bundle" not in done.stdout
+    assert "4711" not in done.stdout
+
+
+def test_the_same_as_json_and_of_a_day_without_a_patient(state: Path) -> None:
+    found = json.loads(parfocal(state, "registry", "who", "--patient", "4711", "--json").stdout)
+    assert [(one["version"], one["instrument"]) for one in found["answers"]] == [("2", "B")]
+    assert [one["reign"]["version"] for one in found["models"]] == ["2"]
+    assert found["models"][0]["decision"]["outcome"] == "promote"
+    days = json.loads(parfocal(state, "registry", "who", "--at", f"{NOW:%Y-%m-%d}", "--json").stdout)
+    assert days["answers"] is None
+    assert {one["reign"]["version"] for one in days["models"]} == {"1", "2"}
+
+
+def test_a_patient_who_is_not_there_and_a_day_before_all_are_said(state: Path) -> None:
+    assert "no answer to this patient" in parfocal(state, "registry", "who", "--patient", "0").stdout
+    assert "no model of fundus answered then" in parfocal(state, "registry", "who", "--at", "1999").stdout
+    nothing = parfocal(state, "registry", "who")
+    assert (nothing.returncode, "--patient" in nothing.stderr) == (2, True)
+
+
+def test_the_card_of_a_version_comes_from_the_ledger_and_is_the_one_in_the_evidence(state: Path) -> None:
+    done = parfocal(state, "registry", "card", "2")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == (state / "out-two" / "model_card.md").read_text()
+    evidence = parfocal(state, "registry", "card", "2", "--json")
+    assert evidence.stdout == (state / "out-two" / "evidence.json").read_text()
+    unknown = parfocal(state, "registry", "card", "9")
+    assert (unknown.returncode, "one of 1, 2" in unknown.stderr) == (2, True)
