@@ -11,8 +11,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 WIDTH, HEIGHT, EDGE = 640.0, 130.0, 6.0
 """Of a stream's picture, in its own units."""
-LABELS, TOP, LANE = 90.0, 20.0, 18.0
-"""Of the time line: room for the instruments' names, for the versions, and height of an instrument."""
+SPAN, LABELS, TOP, LANE = 1080.0, 110.0, 20.0, 18.0
+"""Of the time line: width, room for the instruments' names, for the versions, and height of an instrument."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +99,7 @@ def time_line(past: Mapping[str, Any], now: float) -> TimeLine | None:
     if not starts:
         return None
     since = min(starts)
-    scale = (WIDTH - LABELS - EDGE) / max(now - since, 1.0)
+    scale = (SPAN - LABELS - EDGE) / max(now - since, 1.0)
 
     def x(moment: float) -> float:
         return round(LABELS + scale * (min(max(moment, since), now) - since), 1)
@@ -131,7 +131,7 @@ class Page:
             trim_blocks=True, lstrip_blocks=True,
         )  # fmt: skip
         environment.filters.update(number=_number, moment=_moment, count=_count)
-        environment.globals.update(picture=picture, time_line=time_line, width=WIDTH, height=HEIGHT)
+        environment.globals.update(picture=picture, time_line=time_line, width=WIDTH, height=HEIGHT, span=SPAN)
         self._template = environment.get_template("page.html.j2")
 
     def render(self, state: Mapping[str, Any], past: Mapping[str, Any], *, nonce: str, now: float) -> str:
