@@ -21,7 +21,7 @@ $(READY): pyproject.toml constraints.txt setup.py
 		{ echo "Parfocal needs Python 3.11 or newer; found $$($(PYTHON) --version). Name one: make $(MAKECMDGOALS) PYTHON=/path/to/python3.11"; exit 2; }
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check $$(grep '^torch==' constraints.txt)
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[platform,volume,monai,crf,dev]'
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[platform,volume,monai,crf,onnx,dev]'
 	@touch $(READY)
 
 demo: $(READY)  ## the whole loop: camera A is served, then B arrives. DATA= and NEW= take your own folders

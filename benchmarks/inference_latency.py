@@ -2,9 +2,10 @@
 
     python benchmarks/inference_latency.py                          the 6 / 40 / 1.1 network, untrained
     python benchmarks/inference_latency.py --structure BUNDLE/disc  a trained one, with the agreement of its masks
+    taskset -c 0 python benchmarks/inference_latency.py --threads 1 --processor-time    on a busy machine
 
 The target (one picture, two cores): three times ONNX Runtime, and Dice agreement of at least 0.998. ONNX Runtime needs
-`pip install -e .[bench]`; without it that line is left out. Rivals take turns within every round, so that a busy
+`pip install -e .[onnx]`; without it its lines are left out. Rivals take turns within every round, so that a busy
 machine slows all alike; ratios are of medians over rounds.
 """
 
@@ -22,9 +23,10 @@ import numpy as np
 import torch
 
 from parfocal import models, phantoms
+from parfocal.core.errors import UsageError
 from parfocal.core.task import task
 from parfocal.inference.agreement import AGREEMENT, agreement
-from parfocal.inference.runtimes import network_input
+from parfocal.inference.runtimes import FAMILY, Runtime, network_input
 from parfocal.inference.runtimes.openvino import FULL, HALF, OpenVINORuntime, export
 from parfocal.inference.runtimes.pytorch import PyTorchRuntime
 from parfocal.models import ModelConfig
@@ -60,18 +62,29 @@ def plain_torch(folder: Path) -> Callable[[np.ndarray], np.ndarray]:
 
 
 def onnx_runtime(folder: Path, scratch: Path, threads: int) -> Callable[[np.ndarray], np.ndarray] | None:
+    """What one writes first: the network with its sigmoid, and a session with one thread a core."""
     try:
         import onnxruntime
     except ModuleNotFoundError:
         return None
-    file = scratch / "model.onnx"
+    file = scratch / "plain.onnx"
     network = torch.nn.Sequential(models.load(folder), torch.nn.Sigmoid()).eval()
-    torch.onnx.export(network, (torch.zeros(1, 3, RECIPE.size, RECIPE.size),), file, verbose=False)
+    torch.onnx.export(network, (torch.zeros(1, 3, RECIPE.size, RECIPE.size),), file, dynamo=False)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     session = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
     name = session.get_inputs()[0].name
     return lambda batch: session.run(None, {name: batch})[0]
+
+
+def our_onnx_runtime(folder: Path, scratch: Path) -> Runtime | None:
+    try:
+        member = FAMILY.load("onnxruntime")
+    except UsageError:
+        return None
+    member.export(models.load(folder), scratch, RECIPE.size)
+    made: Runtime = member(scratch)
+    return made
 
 
 def main() -> None:
@@ -81,6 +94,9 @@ def main() -> None:
     parser.add_argument("--cases", type=int, default=20, help="phantoms an instrument")
     parser.add_argument("--rounds", type=int, default=60)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument(
+        "--processor-time", action="store_true", help="of all threads, in place of the clock on the wall"
+    )
     asked = parser.parse_args()
     torch.set_num_threads(asked.threads)
     warnings.simplefilter("ignore")
@@ -105,9 +121,12 @@ def compare(asked: argparse.Namespace, scratch: Path) -> None:
         "our PyTorch runtime": PyTorchRuntime(folder),
         "PyTorch float32, eager": plain_torch(folder),
         "ONNX Runtime float32": onnx_runtime(folder, scratch, asked.threads),
+        "our ONNX Runtime runtime": our_onnx_runtime(folder, scratch),
     }
     images = frames(folder.name, asked.instruments, asked.cases)
-    medians = race({name: run for name, run in rivals.items() if run is not None}, network_input(images), asked.rounds)
+    present = {name: run for name, run in rivals.items() if run is not None}
+    clock = time.process_time if asked.processor_time else time.perf_counter
+    medians = race(present, network_input(images), asked.rounds, clock)
     ours = medians["OpenVINO, half precision"]
     for name, seconds in medians.items():
         print(f"{name:26} {seconds * 1e3:7.2f} ms   {seconds / ours:5.2f} x ours")
@@ -117,16 +136,21 @@ def compare(asked: argparse.Namespace, scratch: Path) -> None:
             print(f"agreement at {precision}: {value:.5f} on {len(images)} phantoms (least {AGREEMENT})")
 
 
-def race(rivals: dict[str, Callable[[np.ndarray], np.ndarray]], batch: np.ndarray, rounds: int) -> dict[str, float]:
+def race(
+    rivals: dict[str, Callable[[np.ndarray], np.ndarray]],
+    batch: np.ndarray,
+    rounds: int,
+    clock: Callable[[], float],
+) -> dict[str, float]:
     """Median seconds a picture; each rival's first rounds are thrown away."""
     times: dict[str, list[float]] = {name: [] for name in rivals}
     for turn in range(rounds + 5):
         picture = batch[turn % len(batch)][None]
         for name, run in rivals.items():
             run(picture)  # after its rivals have filled the caches with theirs
-            started = time.perf_counter()
+            started = clock()
             run(picture)
-            times[name].append(time.perf_counter() - started)
+            times[name].append(clock() - started)
     return {name: statistics.median(seconds[5:]) for name, seconds in times.items()}
 
 

@@ -1,9 +1,10 @@
 """How many observations a minute does the monitor take in, scored and on disk? The reach: 100,000 on one core.
 
-    python benchmarks/monitor_ingest.py [--posts 60] [--batch 500] [--width 371]
+    taskset -c 0 python benchmarks/monitor_ingest.py [--posts 60] [--batch 500] [--width 371] [--database URL]
 
-A real monitor on a database of its own, two streams, embeddings of the size that the default networks give. The peer is
-the same database with the rows alone: what it costs to store them without looking at them.
+A real monitor on a database of its own, all streams, embeddings of the size that the default networks give. With
+`--database` an empty PostgreSQL takes the place of SQLite. `taskset` holds the sender and the monitor to one core, but
+not a server that runs already. The peer is SQLite with the rows alone: what storing costs without looking.
 """
 
 from __future__ import annotations
@@ -27,13 +28,18 @@ from parfocal.adapters.processes import Processes, answers, free_port, wait_unti
 from parfocal.core.manifest import sha256
 from parfocal.core.observations import to_json
 from parfocal.core.types import Observation
+from parfocal.drift.plausibility import MEASURES
 from parfocal.drift.reference import DriftConfig, fit
 
 
 def observation(number: int, width: int, reference: str = "") -> Observation:
     rng = np.random.default_rng(number)
     shape = {"disc.x": rng.normal(0.5, 0.05), "disc.y": rng.normal(0.5, 0.05), "disc.radius": 0.08, "disc.empty": 0.0}
-    field = {"width": 1200.0, "height": 1000.0, "field.area": 0.8, "field.width": 0.98, "field.height": 1.0}
+    for name in ("disc", "cup"):
+        shape |= {f"{name}.{key}": float(np.exp(0.1 * rng.normal())) for key in MEASURES}
+        shape[f"{name}.empty"] = 0.0
+    field: dict[str, float | str] = {"width": 1200.0, "height": 1000.0, "field.area": 0.8, "field.width": 0.98}
+    field |= {"field.height": 1.0, "sharpness": 4.0 + float(rng.normal()), "flat": 0.1, "make": "phantom"}
     return Observation(
         id=f"{number:012d}",
         task="fundus",
@@ -49,7 +55,7 @@ def observation(number: int, width: int, reference: str = "") -> Observation:
 
 
 @contextmanager
-def monitor(work: Path, width: int) -> Iterator[tuple[str, str, psutil.Process]]:
+def monitor(work: Path, width: int, database: str) -> Iterator[tuple[str, str, psutil.Process]]:
     """URL, reference and process of a monitor that knows an instrument A."""
     folder = work / "state" / "serving" / "fundus" / "bundles" / "one"
     folder.mkdir(parents=True)
@@ -62,6 +68,7 @@ def monitor(work: Path, width: int) -> Iterator[tuple[str, str, psutil.Process]]
     port = free_port()
     command = [sys.executable, "-m", "uvicorn", "--factory", "parfocal_serving.monitor.app:build", "--port", str(port)]
     more = {"PARFOCAL_STATE": str(work / "state"), "PARFOCAL_TOKEN": "benchmark", "OMP_NUM_THREADS": "1"}
+    more["PARFOCAL_DATABASE_URL"] = database
     with Processes(work / "logs") as processes:
         child = processes.start("monitor", [*command, "--log-level", "warning"], {**os.environ, **more})
         wait_until(lambda: answers(port, "/readyz"), child, 60)
@@ -87,11 +94,12 @@ def main() -> None:
     parser.add_argument("--posts", type=int, default=60)
     parser.add_argument("--batch", type=int, default=500)
     parser.add_argument("--width", type=int, default=371)
+    parser.add_argument("--database", default="", help="SQLAlchemy URL; default: SQLite in a temporary folder")
     options = parser.parse_args()
     total = options.posts * options.batch
     with tempfile.TemporaryDirectory() as scratch:
         work = Path(scratch)
-        with monitor(work, options.width) as (url, reference, process):
+        with monitor(work, options.width, options.database) as (url, reference, process):
             seen = [to_json(observation(i, options.width, reference)) for i in range(total)]
             chunks = [seen[i : i + options.batch] for i in range(0, total, options.batch)]
             bodies = [json.dumps({"observations": chunk}).encode() for chunk in chunks]
@@ -102,11 +110,15 @@ def main() -> None:
                 client.post("/observations", content=body).raise_for_status()
             seconds = time.perf_counter() - started
             after = process.cpu_times()
-            stored = client.get("/api/state").json()["observations"]
+            state = client.get("/api/state").json()
+            stored = state["observations"]
+            streams = [stream["name"] for one in state["instruments"] for stream in one["streams"]]
         busy = after.user + after.system - before.user - before.system
         alone = rows_alone(work, bodies)
     assert stored == total, f"{stored} of {total} were stored"
-    print(f"{total} observations in POSTs of {options.batch}, {len(bodies[0]) / 1e6:.2f} MB each")
+    kind = options.database.partition(":")[0] or "sqlite"
+    print(f"{total} observations in POSTs of {options.batch}, {len(bodies[0]) / 1e6:.2f} MB each, on {kind}")
+    print(f"streams:    {', '.join(streams)}")
     print(f"monitor:    {seconds:6.2f} s, {60 * total / seconds:9,.0f} a minute; {busy:.2f} s of processor time,")
     print(f"            {60 * total / busy:,.0f} a minute on one core (reach: 100,000)")
     print(f"rows alone: {alone:6.2f} s; the monitor takes {seconds / alone:.1f} times as long")

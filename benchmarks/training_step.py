@@ -2,6 +2,7 @@
 
     python benchmarks/training_step.py [--seconds 150] [--quick] [--steps 3] [--batch 16]   ours and the peers
     python benchmarks/training_step.py --paths [...]                      where the factor comes from, path by path
+    python benchmarks/training_step.py --resident [...]                   the device changes the pictures, or the host
 
 Each entrant is a process of its own that waits for its turns (ours changes how the C library keeps memory, which would
 help the others too). A turn is a training of some steps, of which the first is not counted. Ours is
@@ -45,6 +46,7 @@ WARM = 1
 """Steps of a turn that are not counted."""
 NONE = Paths()
 OURS, PLAIN = "ours", "plain PyTorch, float32"
+HOST, DEVICE = "ours, changed on the host", "ours, changed on the device"
 
 
 class Untracked:
@@ -88,8 +90,10 @@ def pictures(n: int, size: int) -> Arrays:
 Entrant = Callable[[Arrays, int, Clock, models.ModelConfig], None]
 
 
-def ours(arrays: Arrays, batch: int, clock: Clock, model: models.ModelConfig) -> None:
-    config = TrainConfig(steps=clock.steps, batch_size=batch, validate_every=clock.steps)
+def ours(arrays: Arrays, batch: int, clock: Clock, model: models.ModelConfig, resident: str = "auto") -> None:
+    config = TrainConfig.model_validate(
+        {"steps": clock.steps, "batch_size": batch, "validate_every": clock.steps, "resident": resident}
+    )
     sampler = Sampler([Source("a", arrays, 1.0)], batch, 0, AugmentConfig())
     network, run = models.build(model.spec().name, model.spec().parameters), Untracked()
     objective: Any = Segment(SegmentSettings())
@@ -138,6 +142,9 @@ PATHS: dict[str, Entrant] = {
     "bound: all of it, no dropout": partial(plain, paths=Paths(True, True, dropout=False, heap=True, fused=True)),
 }
 
+PLACES: dict[str, Entrant] = {HOST: partial(ours, resident="off"), DEVICE: partial(ours, resident="on")}
+ENTRANTS = {**PEERS, **PATHS, **PLACES}
+
 
 def size_of(network: nn.Module, side: int) -> str:
     from torch.utils.flop_counter import FlopCounterMode
@@ -156,7 +163,7 @@ def answer(entrant: Entrant, steps: int, batch: int, side: int, model: dict[str,
 
 
 def compare(names: list[str], values: argparse.Namespace, model: models.ModelConfig) -> None:
-    against = PLAIN if values.paths else OURS
+    against = PLAIN if values.paths else HOST if values.resident else OURS
     asked = {"steps": values.steps, "batch": values.batch, "side": values.side, "model": model.model_dump(mode="json")}
     started = time.perf_counter()
     with workers(__file__, names) as asks:
@@ -170,9 +177,9 @@ def compare(names: list[str], values: argparse.Namespace, model: models.ModelCon
         rate = values.batch / float(np.median(taken))
         text = f"{name:<40} {rate:8.1f} pictures/s"
         if name != against:
-            faster = values.paths
+            faster = values.paths or values.resident
             pair = (times[against], taken) if faster else (taken, times[against])
-            text += f"  {ratio(*pair)} times " + ("as fast as plain" if faster else "the time of ours")
+            text += f"  {ratio(*pair)} times " + (f"as fast as {against}" if faster else "the time of ours")
         print(text)
 
 
@@ -180,31 +187,33 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, default=150, help="about; at least --rounds rounds are run")
     parser.add_argument("--quick", action="store_true", help="a small network and few steps: shows that it runs")
-    parser.add_argument("--paths", action="store_true", help="each fast path alone, and one after another")
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument("--paths", action="store_true", help="each fast path alone, and one after another")
+    which.add_argument("--resident", action="store_true", help="all pictures on the device, beside a batch at a time")
     parser.add_argument("--steps", type=int, default=3, help="of a turn")
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--side", type=int, default=128, help="pixels")
     parser.add_argument("--rounds", type=int, default=2, help="at least")
     parser.add_argument("--only", nargs="+", metavar="ENTRANT", help="these beside ours and plain")
-    parser.add_argument("--serve", choices={*PEERS, *PATHS}, help=argparse.SUPPRESS)
+    parser.add_argument("--serve", choices=ENTRANTS, help=argparse.SUPPRESS)
     values = parser.parse_args()
     cv2.setNumThreads(1)
     if values.serve:
         logging.disable(logging.WARNING)
-        return serve(partial(answer, {**PEERS, **PATHS}[values.serve]))
+        return serve(partial(answer, ENTRANTS[values.serve]))
     model = models.ModelConfig()
     if values.quick:
         values.seconds, values.steps, values.batch, values.side = 5, 2, 4, 32
         model = models.ModelConfig(depth=4, width=8)
-    entrants = PATHS if values.paths else PEERS
+    entrants = PATHS if values.paths else PLACES if values.resident else PEERS
     names = [name for name in entrants if find_spec("monai") or not name.startswith("MONAI")]
     if values.only:
-        names = [name for name in names if name in {OURS, PLAIN, *values.only}]
+        names = [name for name in names if name in {OURS, PLAIN, HOST, *values.only}]
     device = hardware.default_device()
     threads, precision = torch.get_num_threads(), hardware.precision("auto", device)
     print(f"{device.type}, {threads} threads, {precision}, batch {values.batch}")
     kinds = {"our network": "ours", "its UNet": "UNet", "its BasicUNet": "BasicUNet"}
-    for name, kind in kinds.items() if not values.paths else [("our network", "ours")]:
+    for name, kind in kinds.items() if entrants is PEERS else [("our network", "ours")]:
         with suppress(ModuleNotFoundError):
             print(f"{name}: {size_of(network_of(kind, model), values.side)}")
     compare(names, values, model)

@@ -8,13 +8,17 @@ person resets it.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from parfocal_serving.monitor import windows
 from parfocal_serving.monitor.database import upsert
-from parfocal_serving.monitor.references import Champion, Judge
+from parfocal_serving.monitor.references import WINDOW, Champion, Judge
+from parfocal_serving.monitor.rows import newest
 from parfocal_serving.monitor.schema import CHAMPIONS, DETECTORS, RESETS
+from parfocal_serving.monitor.windows import Earlier
 from sqlalchemy import Connection, and_, insert, select, update
 
 from parfocal.core.errors import UsageError
@@ -48,42 +52,68 @@ def epoch(reference_id: str, resets: int) -> str:
 def move(
     connection: Connection, judge: Judge, task: str, reference_id: str, observations: Sequence[Observation], now: float
 ) -> list[Alarm]:
-    """Show new observations of one reference to its detectors, in the order given, and write down where they stand."""
+    """Show new observations of one reference to its detectors, in the order given, and write down where they stand.
+
+    They are not stored yet, or not marked as scored.
+    """
     groups: dict[str, list[Observation]] = {}
     for observation in observations:
         groups.setdefault(observation.instrument or "", []).append(observation)
     rows = _rows(connection, task, reference_id, list(groups))
+
+    def earlier(instrument: str, most: int) -> Sequence[Observation]:
+        return newest(connection, task, instrument, reference_id, most, scored=True)
+
     moved, alarms = [], []
     for instrument, seen in groups.items():
-        for stream in judge.streams:
+        for stream in judge.watches(instrument):
             before = rows.get((instrument, stream), _FRESH)
-            after = _moved(before, judge, instrument, stream, seen, now)
-            if before["alarm_at"] is None and after["alarm_at"] is not None:
+            look = _window if stream == WINDOW else _cusum
+            values, path = look(before, judge, instrument, stream, seen, earlier)
+            if before["alarm_at"] is None and values["alarm_at"] is not None:
                 alarms.append(Alarm(instrument, stream))
+                values["alarm_time"] = now
             key = {"task": task, "instrument": instrument, "stream": stream, "reference_id": reference_id}
-            moved.append({**after, **key})
+            history = _history(before, path)
+            moved.append({**before, **values, **key, "updated": now, "history": history})
     upsert(connection, DETECTORS, moved)
     return alarms
 
 
-def _moved(
-    row: Mapping[str, Any], judge: Judge, instrument: str, stream: str, seen: Sequence[Observation], now: float
-) -> dict[str, Any]:
-    """A detector's row after it has seen some more."""
+Moved = tuple[dict[str, Any], Sequence[float]]
+
+
+def _cusum(
+    row: Mapping[str, Any], judge: Judge, instrument: str, stream: str, seen: Sequence[Observation], _: Earlier
+) -> Moved:
+    """What changes in a detector's row once it has seen some more, and the statistic after each."""
     limit = judge.limit(instrument, stream)
     state = State(row["statistic"], row["observations"], row["alarm_at"])
-    after, path = advance(state, judge.scores(instrument, stream, seen), threshold=limit.threshold, k=limit.k)
-    steps = [[state.observations + 1 + i, round(value, 4)] for i, value in enumerate(path.tolist())]
-    alarm_at = None if after.alarm_at is None else int(after.alarm_at)
+    end, path = advance(state, judge.scores(instrument, stream, seen), threshold=limit.threshold, k=limit.k)
+    alarm_at = None if end.alarm_at is None else int(end.alarm_at)
     return {
-        "resets": row["resets"],
-        "statistic": float(after.statistic),
-        "observations": int(after.observations),
+        "statistic": float(end.statistic),
+        "observations": int(end.observations),
         "alarm_at": alarm_at,
-        "alarm_time": now if state.alarm_at is None and alarm_at is not None else row["alarm_time"],
-        "updated": now,
-        "history": json.dumps([*json.loads(row["history"]), *steps][-HISTORY:]),
-    }
+    }, path.tolist()
+
+
+def _window(
+    row: Mapping[str, Any], judge: Judge, instrument: str, stream: str, seen: Sequence[Observation], earlier: Earlier
+) -> Moved:
+    path = windows.steps(row, judge, instrument, seen, earlier)
+    statistic, observations, alarm_at = windows.after(row, path, judge.limit(instrument, stream).threshold)
+    return {"statistic": statistic, "observations": observations, "alarm_at": alarm_at}, path
+
+
+def _history(row: Mapping[str, Any], path: Sequence[float]) -> str:
+    """The newest [observation, statistic] pairs, as JSON."""
+    steps = [
+        [row["observations"] + place, round(value, 4)]
+        for place, value in enumerate(path, start=1)
+        if not math.isnan(value)
+    ]
+    return json.dumps([*json.loads(row["history"]), *steps][-HISTORY:])
 
 
 def succeed(connection: Connection, task: str, champion: Champion, now: float) -> None:

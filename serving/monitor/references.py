@@ -21,8 +21,10 @@ from parfocal.core.manifest import sha256
 from parfocal.core.types import Interval, Observation
 from parfocal.drift import reference, run_length
 from parfocal.drift.cusum import normal_scores
-from parfocal.drift.reference import Reference, Scorer
+from parfocal.drift.reference import WINDOWED, Reference, Scorer
 
+WINDOW = f"{WINDOWED}-window"
+"""Name of the detector that looks at the newest cases of an instrument together."""
 KEPT = 4
 """References in memory: the champion's, and those of requests that are still on their way."""
 SEARCH_SECONDS = 1.0
@@ -71,17 +73,34 @@ class Judge:
         self._scorers: dict[tuple[str | None, str], Scorer] = {}
         self.instruments = frozenset(read.instruments)
         self.streams = read.streams
+        self.windows = read.windows
+
+    def watches(self, instrument: str) -> tuple[str, ...]:
+        """Names of the detectors that look at an instrument's cases."""
+        return (*self.streams, *([WINDOW] if instrument in self.windows else []))
 
     def scores(self, instrument: str, stream: str, observations: Sequence[Observation]) -> NDArray[np.float64]:
         """Normal scores [N]: large where a case is unlike the reference."""
         return normal_scores(self._scorer(instrument, stream).p_values(observations))
 
     def limit(self, instrument: str, stream: str) -> Limit:
-        """The threshold, for the run length that the reference or this installation declares."""
+        """The threshold, for the run length that the reference or this installation declares.
+
+        That of a window is always the reference's: how long its runs are is known to who made it alone.
+        """
+        if stream == WINDOW:
+            window = self.windows[instrument]
+            size = window.held_out
+            return Limit(window.threshold, 0.0, window.arl0, math.nan, math.nan, size, window.reason)
         scorer = self._scorer(instrument, stream)
         k, size = self._reference.config.k, scorer.calibration_size
         found = scorer.threshold if self._arl0 is None else run_length.threshold(self._arl0, size, k)
         return Limit(found.h, k, found.arl0, found.low, found.high, size, found.reason)
+
+    def coordinates(self, instrument: str, observations: Sequence[Observation]) -> NDArray[np.float64]:
+        """Rows for an instrument's window [M, C], of those cases that can be measured."""
+        scorer = self._scorer(instrument, WINDOWED)
+        return self.windows[instrument].coordinates(scorer.stream.vectors(observations, scorer.usual[0].width))
 
     @property
     def predicts(self) -> bool:

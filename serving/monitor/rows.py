@@ -56,13 +56,17 @@ def observation(kept: RowMapping) -> Observation:
     )
 
 
-def newest(connection: Connection, task: str, instrument: str, reference_id: str, most: int) -> list[Observation]:
-    """An instrument's newest observations under one reference, in the order in which they came."""
-    here = (
+def newest(
+    connection: Connection, task: str, instrument: str, reference_id: str, most: int, *, scored: bool = False
+) -> list[Observation]:
+    """An instrument's newest observations under one reference, in the order in which they came; `scored`: only those
+    that its detectors have seen."""
+    here = [
         OBSERVATIONS.c.task == task,
         OBSERVATIONS.c.instrument == instrument,
         OBSERVATIONS.c.reference_id == reference_id,
-    )
+        *([OBSERVATIONS.c.scored] if scored else []),
+    ]
     query = select(OBSERVATIONS).where(*here).order_by(OBSERVATIONS.c.arrival.desc()).limit(most)
     return [observation(kept) for kept in reversed(connection.execute(query).mappings().all())]
 

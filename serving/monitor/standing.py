@@ -99,8 +99,9 @@ def _streams(
     instrument: str, rows: Mapping[str, Mapping[str, Any]], judge: Judge | None, reference_id: str
 ) -> Iterable[Stream]:
     resets = max((row["resets"] for row in rows.values()), default=0)
-    for name in dict.fromkeys((*(judge.streams if judge else ()), *rows)):
-        limit = judge.limit(instrument, name) if judge and name in judge.streams else None
+    watched = judge.watches(instrument) if judge else ()
+    for name in dict.fromkeys((*watched, *rows)):
+        limit = judge.limit(instrument, name) if judge and name in watched else None
         row = rows.get(name)
         if row is None:
             yield Stream(name, epoch(reference_id, resets), limit)

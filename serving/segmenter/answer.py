@@ -10,12 +10,15 @@ Quality flags are a reason to look again, not a diagnosis:
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from parfocal_serving.segmenter import codecs
+from parfocal_serving.segmenter.champion import Champion
+from parfocal_serving.segmenter.click_model import ClickModel
 
 from parfocal.core.bundle import Bundle
 from parfocal.evaluation import glaucoma, metrics
@@ -32,17 +35,41 @@ FULL = 0.95
 """Ratio of mean radii at which an inner structure leaves no rim."""
 
 
-def structures(prediction: Prediction) -> dict[str, dict[str, Any]]:
-    """By structure: `mask` (base64 PNG of the image's size), `contour`, `area` and `radius` in pixels."""
-    return {
-        name: {
-            "mask": codecs.encode(mask),
-            "contour": codecs.contour(mask),
-            "area": metrics.area(mask),
-            "radius": round(metrics.radius(mask), 2),
-        }
-        for name, mask in prediction.masks.items()
-    }
+def structures(
+    prediction: Prediction, masks: str = "png", spacing: tuple[float, float] | None = None
+) -> dict[str, dict[str, Any]]:
+    """`structure` of everything that was found, by name."""
+    return {name: structure(mask, masks, spacing) for name, mask in prediction.masks.items()}
+
+
+def structure(
+    mask: NDArray[np.bool_], masks: str = "png", spacing: tuple[float, float] | None = None
+) -> dict[str, Any]:
+    """`contour`, `area` and `radius` in pixels, and the mask as it was asked for.
+
+    Args:
+        mask: [H, W].
+        masks: ``png`` gives `mask` (base64 of a PNG of the picture's size), ``rle`` gives `rle` (`codecs.rle`),
+            ``none`` neither.
+        spacing: (row, column) in millimetres; with it there are `contour_mm` from the first pixel's centre, `area_mm2`
+            and `radius_mm`, of the circle that is as large.
+    """
+    area, corners = metrics.area(mask), codecs.contour(mask)
+    found: dict[str, Any] = {"mask": codecs.encode(mask)} if masks == "png" else {}
+    if masks == "rle":
+        found["rle"] = codecs.rle(mask)
+    found |= {"contour": corners, "area": area, "radius": round(metrics.radius(mask), 2)}
+    if spacing is not None:
+        row, column = spacing
+        found["contour_mm"] = [[round(x * column, 5), round(y * row, 5)] for x, y in corners]
+        found["area_mm2"] = round(area * row * column, 6)
+        found["radius_mm"] = round(math.sqrt(area * row * column / math.pi), 5)
+    return found
+
+
+def model(one: Champion | ClickModel) -> dict[str, str]:
+    """Who answered."""
+    return {"task": one.task, "version": one.version, "checksum": one.checksum, "runtime": one.runtime}
 
 
 def ratios(masks: Mapping[str, NDArray[np.bool_]]) -> dict[str, float | None]:

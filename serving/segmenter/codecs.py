@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from typing import Any
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -11,11 +11,13 @@ from numpy.typing import NDArray
 from parfocal_serving.segmenter.problems import RequestError
 
 from parfocal.core.errors import DataContractError
-from parfocal.core.image_size import JPEG, PNG, image_size
-from parfocal.preprocessing.images import Pixels, decode_image
+from parfocal.core.image_size import JPEG, PNG, TIFF, image_size
+from parfocal.preprocessing.images import Picture, decode_image
 
 SMALLEST = 32
 """Pixels of the shorter side below which nothing can be seen in a photograph."""
+DICM = b"DICM"
+"""At byte 128 of a DICOM file (PS3.10, 7.1)."""
 _FAST_PNG = [
     cv2.IMWRITE_PNG_COMPRESSION, 1, cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_RLE,
     cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_NONE,
@@ -23,17 +25,44 @@ _FAST_PNG = [
 """A mask is long runs: without filters it is written five times faster than by OpenCV's defaults, and smaller."""
 
 
-def decode(data: bytes, most_pixels: int) -> Pixels:
-    """Decode an uploaded photograph to BGR uint8 [H, W, 3], turned as its EXIF tag says.
+class Decoded(NamedTuple):
+    """A picture, uint8 BGR [H, W, 3] or uint16 grey [H, W], and (row, column) in millimetres where its file says."""
+
+    image: Picture
+    spacing: tuple[float, float] | None
+
+
+def decode(data: bytes, most_pixels: int, task: str = "fundus") -> Decoded:
+    """Decode an uploaded picture, turned as its EXIF tag says.
 
     The size is read from the header first: a file of some kilobytes can claim, and would fill, gigabytes.
 
     Raises:
-        RequestError: 415 neither JPEG nor PNG, 413 too many pixels, 400 everything else.
+        RequestError: 415 neither JPEG, PNG, TIFF nor DICOM, 413 too many pixels, 400 everything else.
     """
-    size = image_size(data) if data.startswith((PNG, JPEG)) else None
+    if data[128:132] == DICM:
+        from parfocal_serving.segmenter import dicom_upload  # no other picture pays for SimpleITK
+
+        return Decoded(*dicom_upload.decode(data, task, lambda size: refuse_size(size, most_pixels)))
+    size = image_size(data) if data.startswith((PNG, JPEG, *TIFF)) else None
     if size is None:
-        raise RequestError(415, "this is neither a JPEG nor a PNG file", where="image", expected="JPEG or PNG")
+        raise RequestError(
+            415, "this is neither a JPEG, PNG or TIFF file nor DICOM", where="image",
+            expected="JPEG, PNG, TIFF or DICOM",
+        )  # fmt: skip
+    refuse_size(size, most_pixels)
+    try:
+        return Decoded(decode_image(data), None)
+    except DataContractError as error:
+        raise RequestError(400, error.what, where="image", expected=error.expected, next=error.next) from None
+
+
+def refuse_size(size: tuple[int, int], most_pixels: int) -> None:
+    """Refuse a picture by the (width, height) that it claims.
+
+    Raises:
+        RequestError: 413 too many pixels, 400 too few.
+    """
     width, height = size
     if width * height > most_pixels:
         raise RequestError(
@@ -47,16 +76,50 @@ def decode(data: bytes, most_pixels: int) -> Pixels:
         raise RequestError(
             400, f"{width} x {height} pixels are too few", where="image", expected=f"at least {SMALLEST} a side"
         )
-    try:
-        return decode_image(data)
-    except DataContractError as error:
-        raise RequestError(400, error.what, where="image", expected=error.expected, next=error.next) from None
+
+
+def decode_mask(data: bytes, shape: tuple[int, int], field: str) -> NDArray[np.bool_]:
+    """Decode an uploaded mask, a PNG of 8 bits in which everything but 0 is in, to bool [H, W].
+
+    Args:
+        data: the file; its EXIF tag is not looked at, because the masks that are answered have none.
+        shape: (H, W) of its picture.
+        field: of the form, for the message.
+
+    Raises:
+        RequestError: 415 no PNG, 400 of another size, cut short, or of more than 8 bits.
+    """
+    size = image_size(data) if data.startswith(PNG) else None
+    if size is None:
+        raise RequestError(415, "this mask is no PNG file", where=field, expected="PNG, 0 and 255")
+    if size != (shape[1], shape[0]):
+        raise RequestError(
+            400, f"a mask of {size[0]} x {size[1]} pixels", where=field, expected=f"{shape[1]} x {shape[0]}"
+        )
+    found: Any = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_GRAYSCALE | cv2.IMREAD_ANYDEPTH)
+    if found is None or found.dtype != np.uint8:
+        what = "unreadable or cut short" if found is None else "a mask of more than 8 bits"
+        raise RequestError(400, what, where=field, expected="a grey PNG of 8 bits, 0 and 255")
+    inside: NDArray[np.bool_] = found > 0
+    return inside
 
 
 def encode(mask: NDArray[np.bool_]) -> str:
     """Base64 of a PNG, 8-bit 0 and 255, of a mask [H, W]."""
     picture = mask.view(np.uint8) * np.uint8(255)
     return base64.b64encode(cv2.imencode(".png", picture, _FAST_PNG)[1].tobytes()).decode()
+
+
+def rle(mask: NDArray[np.bool_]) -> dict[str, list[int]]:
+    """COCO's run lengths, not compressed, of a mask [H, W]: `size` [H, W], and `counts` down one column after another.
+
+    The first count is of pixels outside, and 0 where the first pixel is inside (cocoapi, common/maskApi.h, rleEncode).
+    """
+    # A transposed copy by OpenCV is several times faster than ravel("F") of a large picture.
+    flat = cv2.transpose(mask.view(np.uint8)).ravel()
+    changes = np.flatnonzero(flat[1:] != flat[:-1]) + 1
+    runs = np.diff(changes, prepend=0, append=flat.size).tolist()
+    return {"size": list(mask.shape), "counts": [0, *runs] if flat[0] else runs}
 
 
 def contour(mask: NDArray[np.bool_]) -> list[list[int]]:

@@ -18,7 +18,7 @@ SETTINGS = SegmenterSettings()
 )
 @bentoml.asgi_app(web.app)
 class Segmenter:
-    """POST /segment: a fundus photograph in; disc and cup, their ratios, quality flags and timing out."""
+    """A picture in, masks out (`/segment`, `/refine`); who answers and what it knows. `/openapi.json` describes it."""
 
     def __init__(self) -> None:
         self.worker = web.Running.worker = Worker(SETTINGS)

@@ -25,7 +25,7 @@ class SegmenterSettings(Settings):
     runtime: str = Field(
         default="auto",
         validation_alias="PARFOCAL_SEGMENTER_RUNTIME",
-        description="`openvino`, `pytorch`, or `auto`: the first that the bundle was exported for",
+        description="`openvino`, `onnxruntime`, `pytorch`; `auto`: PARFOCAL_RUNTIME, else what fits this machine",
     )
     upload_mb: float = Field(
         default=25.0,
@@ -71,6 +71,24 @@ class SegmenterSettings(Settings):
     )
     capture_days: int = Field(
         default=30, ge=1, validation_alias="PARFOCAL_CAPTURE_DAYS", description="days after which a kept one is deleted"
+    )
+    clicks_model: str = Field(
+        default="",
+        validation_alias="PARFOCAL_CLICKS_MODEL",
+        description="bundle that answers clicks: a folder, or an alias of the task's registry; empty: /refine is 501",
+    )
+    recent_mb: float = Field(
+        default=256.0,
+        ge=0,
+        validation_alias="PARFOCAL_RECENT_MB",
+        description="megabytes (10^6 bytes) of decoded pictures a worker remembers for clicks; none without a "
+        "model that answers them",
+    )
+    recent_seconds: float = Field(
+        default=600.0,
+        gt=0,
+        validation_alias="PARFOCAL_RECENT_SECONDS",
+        description="seconds since its last use after which a remembered picture is forgotten",
     )
     patient_secret: str = Field(
         default="",

@@ -9,7 +9,6 @@ power failure from the next `flush` on. Checkpoints, which wait for the disk, ar
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import sqlite3
@@ -22,13 +21,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from parfocal_serving.segmenter import journal
-from parfocal_serving.segmenter.journal import Journal
+from parfocal_serving.segmenter.journal import PLAIN, Journal, Line
 from parfocal_serving.segmenter.slot_file import checkpoint, open_database, sync
 
 logger = logging.getLogger("parfocal.segmenter")
 
-PLAIN = json.JSONEncoder(separators=(",", ":"), allow_nan=False)
-"""Made once: `json.dumps` would make one for every observation."""
 WAL_BYTES = 4 << 20
 """Size of the -wal file from which it is worked into the database."""
 PATIENCE = 5.0
@@ -42,14 +39,6 @@ class Row(NamedTuple):
 
     seq: int
     body: str
-
-
-class Line(NamedTuple):
-    """One in the journal whose row has not come: its JSON, its time, and until when the row is waited for."""
-
-    body: str
-    time: float
-    until: float
 
 
 class Slot:
@@ -67,7 +56,8 @@ class Slot:
         """
         self.file = file
         self._lock_file = lock
-        self._lock = threading.Lock()
+        self._lock, self._quick = threading.Lock(), threading.Lock()
+        """Of the database; of all else, for whoever waits for no database. Taken in this order."""
         try:
             self._database, self._sent, last, self.pending = open_database(file)
             self._journal = Journal(file.with_suffix(".journal"))
@@ -88,11 +78,10 @@ class Slot:
         Raises:
             OSError: it could not be written, such as on a full disk; the slot is as it was.
         """
-        with self._lock:
+        with self._quick:
             values["seq"] = seq = self._next
-            body = PLAIN.encode(values)
-            self._journal.write(body)
-            self._lines[seq] = Line(body, values["time"], time.monotonic() + PATIENCE)
+            self._journal.write(values)
+            self._lines[seq] = Line(values, time.monotonic() + PATIENCE)
             self._next += 1
             self.pending += 1
             self._changes += 1
@@ -110,10 +99,9 @@ class Slot:
             if line is None:  # it took too long: the line was sent
                 return
             try:
-                body = PLAIN.encode({**values, "seq": seq})
-                self._lines[seq] = line._replace(body=body)
+                line = line._replace(whole=PLAIN.encode({**values, "seq": seq}))
             finally:
-                self._settle(seq)
+                self._settle(seq, line)
 
     def append(self, values: dict[str, Any]) -> None:
         """Keep a whole observation's JSON under the next `seq`, which is written into it: one commit.
@@ -122,7 +110,7 @@ class Slot:
             sqlite3.Error: it could not be written, such as on a full disk; the slot is as it was.
             ValueError: it holds a number that JSON has no way to say.
         """
-        with self._lock:
+        with self._lock, self._quick:
             values["seq"] = self._next
             body = PLAIN.encode(values)
             self._insert(self._next, values["time"], body)
@@ -133,11 +121,11 @@ class Slot:
     def batch(self, limit: int) -> list[Row]:
         """The oldest observations that wait, at most `limit`; none from one on whose row may still come."""
         with self._lock:
-            for seq in list(self._lines):
-                if self._lines[seq].until < time.monotonic():
-                    self._settle(seq)
-            over = {seq: line for seq, line in self._lines.items() if line.until < time.monotonic()}
-            end = min(self._lines.keys() - over.keys(), default=self._next)
+            for seq, line in self._over():
+                self._settle(seq, line)
+            over = dict(self._over())
+            with self._quick:
+                end = min(self._lines.keys() - over.keys(), default=self._next)
             found = self._database.execute(
                 "SELECT seq, body FROM waiting WHERE seq > ? AND seq < ? ORDER BY seq LIMIT ?", (self._sent, end, limit)
             )
@@ -173,17 +161,18 @@ class Slot:
             row = self._database.execute(
                 "SELECT time FROM waiting WHERE seq > ? ORDER BY seq LIMIT 1", (self._sent,)
             ).fetchone()
-            times = [line.time for line in self._lines.values()]
+        with self._quick:
+            times = [line.values["time"] for line in self._lines.values()]
         return min([*times, *(row or ())], default=None)
 
     def flush(self) -> None:
         """Have everything that was appended until now on the disk, and keep the -wal file short."""
         if self._changes == self._flushed:
             return
-        with self._lock:
+        with self._lock, self._quick:
             reached = self._changes
             if self._journal.size > journal.LARGEST:
-                self._journal.begin_anew(line.body for line in self._lines.values())
+                self._journal.begin_anew(line.values for line in self._lines.values())
             stuck = any(not line.until for line in self._lines.values())
         self._journal.sync()
         size = sync(Path(f"{self.file}-wal"))
@@ -197,7 +186,7 @@ class Slot:
 
     def close(self) -> None:
         """Close the file and let go of the slot; closing twice is closing once."""
-        with self._lock:
+        with self._lock, self._quick:
             if self._closed:
                 return
             self._closed = True
@@ -211,33 +200,41 @@ class Slot:
         for values in self._journal.read():
             seq = values["seq"]
             if seq > self._sent and seq not in rows and seq not in self._lines:
-                self._lines[seq] = Line(PLAIN.encode(values), values["time"], 0.0)
+                self._lines[seq] = Line(values, 0.0)
                 self.pending += 1
             self._next = max(self._next, seq + 1)
-        for seq in list(self._lines):
-            self._settle(seq)
+        for seq, line in self._over():
+            self._settle(seq, line)
 
-    def _settle(self, seq: int) -> None:
+    def _over(self) -> list[tuple[int, Line]]:
+        """Lines whose row is not waited for any more."""
+        now = time.monotonic()
+        with self._quick:
+            return [(seq, line) for seq, line in self._lines.items() if line.until < now]
+
+    def _settle(self, seq: int, line: Line) -> None:
         """Turn a line into a row; on a full disk it stays a line, and is delivered as one."""
-        line = self._lines[seq]
         try:
-            self._insert(seq, line.time, line.body)
+            self._insert(seq, line.values["time"], line.body)
         except sqlite3.OperationalError as error:
             if line.until:
                 logger.warning("observation %d stays in the journal: %s", seq, error)
-            self._lines[seq] = line._replace(until=0.0)
+            with self._quick:
+                self._lines[seq] = line._replace(until=0.0)
             return
-        del self._lines[seq]
-        self._changes += 1
+        with self._quick:
+            del self._lines[seq]
+            self._changes += 1
 
     def _insert(self, seq: int, when: float, body: str) -> None:
         self._database.execute("INSERT INTO waiting VALUES (?, ?, ?)", (seq, when, body))
 
     def _passed(self, rows: list[Row]) -> None:
         self._sent = rows[-1].seq
-        self.pending -= len(rows)
-        for row in rows:
-            self._lines.pop(row.seq, None)
+        with self._quick:
+            self.pending -= len(rows)
+            for row in rows:
+                self._lines.pop(row.seq, None)
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:

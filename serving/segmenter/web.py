@@ -1,4 +1,4 @@
-"""POST /segment and the detail of /readyz, as plain ASGI under BentoML.
+"""The routes, and the detail of /readyz, as plain ASGI under BentoML.
 
 BentoML's own file inputs are not used: they fetch an address from the network when the field `image` is a text, write
 uploads to a temporary file, and answer errors as a list or without their reason. All else is BentoML's.
@@ -9,18 +9,18 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from functools import cache, partial
 from typing import Any
 
-from parfocal_serving.segmenter import metrics
+from parfocal_serving.segmenter import forms, metrics, openapi, readiness
+from parfocal_serving.segmenter import refine as refining
 from parfocal_serving.segmenter.champion import Champion
 from parfocal_serving.segmenter.problems import RequestError, body
-from parfocal_serving.segmenter.worker import Answer, Worker
+from parfocal_serving.segmenter.worker import Worker
 from starlette.applications import Starlette
 from starlette.background import BackgroundTask
-from starlette.datastructures import UploadFile
-from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
@@ -29,9 +29,6 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from parfocal.core.observations import LONGEST
 
 logger = logging.getLogger("parfocal.segmenter")
-
-FIELD = 4096
-"""Bytes of the longest text field that is read at all."""
 
 
 class Running:
@@ -42,30 +39,91 @@ class Running:
 
 
 async def segment(request: Request) -> Response:
-    """Answer a photograph. Every outcome is counted; every one but 200 says what, where, expected, next."""
+    """Answer a photograph, and count it."""
     began = time.perf_counter()
-    worker = Running.worker
-    task, champion = worker.settings.task, worker.champions.current
-    Running.requests += 1
-    try:
-        async with asyncio.timeout(worker.settings.timeout):
-            answer = await _answer(request, worker, champion, began)
-        later = BackgroundTask(_afterwards, worker, answer.after) if answer.after else None
-        response = Response(answer.body, media_type="application/json", background=later)
-    except RequestError as error:
-        response = _problem(error)
-    except TimeoutError:
-        response = _problem(RequestError(504, f"no answer within {worker.settings.timeout:g} s", next="try again"))
-    except ClientDisconnect:
-        response = _problem(RequestError(400, "the upload was broken off"))
-    except Exception:
-        logger.exception("a request failed")
-        response = _problem(RequestError(500, "the segmenter failed", next="see its log: this is a bug"))
-    finally:
-        Running.requests -= 1
+    task, champion = Running.worker.settings.task, Running.worker.champions.current
+    response = await _guarded(partial(_segment, request, champion, began))
     metrics.REQUESTS.labels(task, champion.version if champion else "", str(response.status_code)).inc()
     metrics.REQUEST_SECONDS.labels(task).observe(time.perf_counter() - began)
     return response
+
+
+async def refine(request: Request) -> Response:
+    """Answer clicks."""
+    return await _guarded(partial(_refine, request, time.perf_counter()))
+
+
+async def instruments(request: Request) -> Response:
+    """What the champion knows."""
+    return await _guarded(partial(_instruments, request))
+
+
+async def models(request: Request) -> Response:  # noqa: ARG001
+    """Who answers."""
+    return JSONResponse(Running.worker.catalog.models(Running.worker.champions.current))
+
+
+async def document(request: Request) -> Response:  # noqa: ARG001
+    """All this, for programs."""
+    return JSONResponse(_document())
+
+
+async def _guarded(work: Callable[[], Awaitable[Response]]) -> Response:
+    """The answer within its time. Every one but 200 says what, where, expected, next."""
+    worker = Running.worker
+    Running.requests += 1
+    try:
+        async with asyncio.timeout(worker.settings.timeout):
+            return await work()
+    except RequestError as error:
+        return _problem(error)
+    except TimeoutError:
+        return _problem(RequestError(504, f"no answer within {worker.settings.timeout:g} s", next="try again"))
+    except ClientDisconnect:
+        return _problem(RequestError(400, "the upload was broken off"))
+    except Exception:
+        logger.exception("a request failed")
+        return _problem(RequestError(500, "the segmenter failed", next="see its log: this is a bug"))
+    finally:
+        Running.requests -= 1
+
+
+async def _segment(request: Request, champion: Champion | None, began: float) -> Response:
+    worker = Running.worker
+    if champion is None:  # nobody's upload is read
+        raise readiness.no_champion(worker)
+    _refuse_crowd(worker)
+    form = await forms.read(request, worker.settings.upload_bytes, ("image",))
+    work = partial(
+        worker.segment, champion, forms.image(form), forms.name(form, "instrument"), forms.name(form, "patient"),
+        began, forms.masks(form), forms.spacing(form),
+    )  # fmt: skip
+    answer = await asyncio.get_running_loop().run_in_executor(worker.pool, work)
+    later = BackgroundTask(_afterwards, worker, answer.after) if answer.after else None
+    return Response(answer.body, media_type="application/json", background=later)
+
+
+async def _refine(request: Request, began: float) -> Response:
+    worker = Running.worker
+    model = worker.refiner.model()
+    _refuse_crowd(worker)
+    form = await forms.read(request, worker.settings.upload_bytes, refining.FILES, forms.CLICK_FIELD)
+    wanted = refining.asked(form)
+    work = partial(worker.refiner.refine, model, worker.champions.current, wanted, began)
+    content = await asyncio.get_running_loop().run_in_executor(worker.click_pool, work)
+    return Response(content, media_type="application/json")
+
+
+async def _instruments(request: Request) -> Response:
+    worker = Running.worker
+    champion = worker.champions.current
+    if champion is None:
+        raise readiness.no_champion(worker)
+    name = request.query_params.get("name", "").strip()
+    if len(name) > LONGEST:
+        raise RequestError(400, "no instrument has such a name", where="name", expected=f"at most {LONGEST} characters")
+    work = partial(worker.catalog.instruments, champion, name)
+    return JSONResponse(await asyncio.get_running_loop().run_in_executor(worker.click_pool, work))
 
 
 async def _afterwards(worker: Worker, work: Callable[[], None]) -> None:
@@ -74,71 +132,21 @@ async def _afterwards(worker: Worker, work: Callable[[], None]) -> None:
         worker.pool.submit(work)
 
 
-async def _answer(request: Request, worker: Worker, champion: Champion | None, began: float) -> Answer:
-    if champion is None:  # nobody's upload is read
-        raise worker.no_champion()
+def _refuse_crowd(worker: Worker) -> None:
     if Running.requests > worker.settings.concurrency:
         raise RequestError(
             429, "too many requests at once", expected=f"at most {worker.settings.concurrency}", next="try again"
         )
-    data, instrument, patient = await _read(request, worker.settings.upload_bytes)
-    loop = asyncio.get_running_loop()
-    return await loop.run_in_executor(worker.pool, worker.segment, champion, data, instrument, patient, began)
-
-
-async def _read(request: Request, most: int) -> tuple[bytes, str | None, str | None]:
-    """The photograph's bytes, and the instrument and the patient if they were named."""
-    if not request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
-        raise RequestError(415, "the request is no form", expected="multipart/form-data with the file field `image`")
-    length = request.headers.get("content-length", "")
-    if length.isdigit() and int(length) > most:
-        raise _too_large(most)
-    parser = MultiPartParser(request.headers, _limited(request, most), max_files=1, max_fields=8, max_part_size=FIELD)
-    parser.spool_max_size = most + 1  # a patient's photograph is never written to a temporary file
-    try:
-        form = await parser.parse()
-    except MultiPartException as error:
-        raise RequestError(400, error.message, expected="multipart/form-data with one file") from None
-    upload = form.get("image")
-    if not isinstance(upload, UploadFile):
-        raise RequestError(400, "the photograph is missing", where="image", expected="a JPEG or PNG file")
-    return await upload.read(), _name(form.get("instrument"), "instrument"), _name(form.get("patient"), "patient")
-
-
-async def _limited(request: Request, most: int) -> AsyncGenerator[bytes, None]:
-    """The body as it comes, until it is too much: not every client says a length, and not every one says the truth."""
-    read = 0
-    async for chunk in request.stream():
-        read += len(chunk)
-        if read > most:
-            raise _too_large(most)
-        yield chunk
-
-
-def _name(value: str | UploadFile | None, field: str) -> str | None:
-    """A name as it was given, without space round it; None for an empty one."""
-    if isinstance(value, UploadFile):
-        raise RequestError(400, "a file where a text belongs", where=field)
-    name = (value or "").strip()
-    if len(name) > LONGEST or not name.isprintable():
-        raise RequestError(
-            400, "this name cannot be kept", where=field, expected=f"at most {LONGEST} printable characters"
-        )
-    return name or None
-
-
-def _too_large(most: int) -> RequestError:
-    return RequestError(
-        413,
-        "the upload is too large",
-        expected=f"at most {most / 1e6:g} MB",
-        next="send a JPEG, or raise PARFOCAL_SEGMENTER_UPLOAD_MB",
-    )
 
 
 def _problem(error: RequestError) -> Response:
     headers = {"Retry-After": "1"} if error.status in (429, 503, 504) else None
     return JSONResponse(body(error), error.status, headers)
+
+
+@cache
+def _document() -> dict[str, Any]:
+    return openapi.document(Running.worker.settings)
 
 
 class Readiness:
@@ -151,8 +159,16 @@ class Readiness:
         if scope["type"] != "http" or scope["path"] != "/readyz":
             await self.app(scope, receive, send)
             return
-        detail: dict[str, Any] = Running.worker.readiness()
+        detail: dict[str, Any] = readiness.detail(Running.worker)
         await JSONResponse(detail, 200 if detail["ready"] else 503)(scope, receive, send)
 
 
-app = Starlette(routes=[Route("/segment", segment, methods=["POST"])])
+app = Starlette(
+    routes=[
+        Route("/segment", segment, methods=["POST"]),
+        Route("/refine", refine, methods=["POST"]),
+        Route("/instruments", instruments, methods=["GET"]),
+        Route("/models", models, methods=["GET"]),
+        Route("/openapi.json", document, methods=["GET"]),
+    ]
+)

@@ -18,10 +18,14 @@ from uuid import uuid4
 import cv2
 from parfocal_serving.segmenter import answer, codecs, metrics
 from parfocal_serving.segmenter.capture import Capture
+from parfocal_serving.segmenter.catalog import Catalog
 from parfocal_serving.segmenter.champion import Champion, Champions, Rejected
+from parfocal_serving.segmenter.click_model import Clicks
 from parfocal_serving.segmenter.outbox import FLUSH, Accepted, Outbox
 from parfocal_serving.segmenter.patients import load_secret, pseudonym
 from parfocal_serving.segmenter.problems import RequestError
+from parfocal_serving.segmenter.recent import Recent, Seen
+from parfocal_serving.segmenter.refine import Refiner
 from parfocal_serving.segmenter.sender import Monitor, Sender
 from parfocal_serving.segmenter.settings import SegmenterSettings
 
@@ -29,7 +33,7 @@ from parfocal.core.errors import DataContractError
 from parfocal.core.types import Observation
 from parfocal.inference.observe import describe
 from parfocal.inference.predictor import Prediction
-from parfocal.preprocessing.images import Pixels
+from parfocal.preprocessing.images import Picture
 
 logger = logging.getLogger("parfocal.segmenter")
 
@@ -52,6 +56,11 @@ class Worker:
         cv2.setNumThreads(1)  # requests run side by side; threads inside one would fight for the same processors
         metrics.bury_the_dead()
         self.pool = ThreadPoolExecutor(settings.pool, thread_name_prefix="segment")
+        self.click_pool = ThreadPoolExecutor(settings.pool, thread_name_prefix="click")  # never behind photographs
+        self.recent = Recent(int(settings.recent_mb * 1e6), settings.recent_seconds)
+        self.clicks = Clicks(settings.clicks_model, settings.task, settings.runtime)
+        self.refiner = Refiner(settings, self.clicks, self.recent)
+        self.catalog = Catalog(settings.serving, settings.task, self.clicks)
         self.outbox = Outbox(settings.outbox_folder, settings.outbox_rows)
         self.champions = Champions(
             settings.serving, settings.task, settings.runtime, swapped=self._swapped, refused=self._refused
@@ -77,7 +86,7 @@ class Worker:
         that is still loading.
         """
         self.champions.check()
-        for part in (self.champions, self.sender, self.capture, self._upkeep):
+        for part in (self.clicks, self.champions, self.sender, self.capture, self._upkeep):
             if part is not None:
                 part.start()
 
@@ -85,15 +94,23 @@ class Worker:
         """Stop what `start` started and let go of the outbox; what waits in it is durable."""
         self._stopping.set()
         self._upkeep.join(1)
-        self.pool.shutdown(wait=True, cancel_futures=True)
-        for part in (self.champions, self.sender, self.capture):
+        for pool in (self.pool, self.click_pool):
+            pool.shutdown(wait=True, cancel_futures=True)
+        for part in (self.clicks, self.champions, self.sender, self.capture):
             if part is not None:
                 part.stop()
         self.outbox.flush()
         self.outbox.close()
 
     def segment(
-        self, champion: Champion, data: bytes, instrument: str | None, patient: str | None, received: float
+        self,
+        champion: Champion,
+        data: bytes,
+        instrument: str | None,
+        patient: str | None,
+        received: float,
+        masks: str = "png",
+        spacing: tuple[float, float] | None = None,
     ) -> Answer:
         """Answer one photograph, and keep in the outbox that it was answered before the answer leaves.
 
@@ -102,16 +119,19 @@ class Worker:
             data: the uploaded file.
             instrument, patient: as the caller declared them.
             received: `time.perf_counter()` when the request began.
+            masks: a member of `forms.MASKS`.
+            spacing: (row, column) in millimetres; None leaves it to the file.
 
         Raises:
             RequestError: this is no photograph.
         """
         timing: dict[str, float] = {}
         with self._stage("decode", timing):
-            image = codecs.decode(data, self.settings.pixels)
+            image, own = codecs.decode(data, self.settings.pixels, self.settings.task)
+            spacing = spacing or own
         with self._stage("segment", timing):
             try:
-                prediction = champion.predictor.predict(image)
+                prediction = champion.predictor.predict(image, instrument or "")
             except DataContractError as error:
                 raise RequestError(400, error.what, where="image", expected=error.expected, next=error.next) from None
         request = uuid4().hex
@@ -119,52 +139,20 @@ class Worker:
             values: dict[str, Any] = {
                 "request_id": request,
                 "instrument": instrument,
-                "model": {
-                    "task": champion.task,
-                    "version": champion.version,
-                    "checksum": champion.checksum,
-                    "runtime": champion.runtime,
-                },
-                "structures": answer.structures(prediction),
+                "model": answer.model(champion),
+                "structures": answer.structures(prediction, masks, spacing),
                 **answer.ratios(prediction.masks),
                 "quality": answer.quality(image, prediction, champion.predictor.bundle),
+                **({"spacing_mm": list(spacing)} if spacing else {}),
             }
+            if self.clicks.current is not None:  # a case for /refine
+                self.recent.keep(request, Seen(image, instrument, spacing, prediction.masks, champion.checksum))
         with self._stage("observe", timing):
             accepted = self._accept(request, champion, instrument, patient)
         timing["total"] = time.perf_counter() - received
         values["timing_ms"] = {name: round(1000 * seconds, 3) for name, seconds in timing.items()}
         body = json.dumps(values, separators=(",", ":")).encode()
         return Answer(body, partial(self._measure, *accepted, champion, image, prediction) if accepted else None)
-
-    def no_champion(self) -> RequestError:
-        """Why nothing can answer yet: status 503."""
-        rejected = self.champions.rejected
-        return RequestError(
-            503,
-            f"version {rejected.version} cannot answer" if rejected else "there is no champion yet",
-            where=f"task {self.settings.task}",
-            expected="a model under the alias `champion`",
-            next="see /readyz and the log" if rejected else "train and promote a model, and keep the follower up",
-        )
-
-    def readiness(self) -> dict[str, Any]:
-        """What /readyz says."""
-        current, rejected = self.champions.current, self.champions.rejected
-        slot, sender = self.outbox.slot, self.sender
-        return {
-            "ready": current is not None,
-            "task": self.settings.task,
-            "champion": current
-            and {"version": current.version, "checksum": current.checksum, "drift": bool(current.reference_id)},
-            "rejected": rejected
-            and {"version": rejected.version, "checksum": rejected.checksum, "reason": rejected.reason},
-            "outbox": {
-                "pending": slot.pending if slot else 0,
-                "dropping": self.outbox.trouble,
-                "sending": sender is not None,
-                "monitor": sender.trouble if sender else "PARFOCAL_MONITOR_URL is empty: nothing is sent",
-            },
-        }
 
     def _accept(
         self, request: str, champion: Champion, instrument: str | None, patient: str | None
@@ -194,7 +182,7 @@ class Worker:
         return place, known
 
     def _measure(
-        self, place: Accepted, known: dict[str, Any], champion: Champion, image: Pixels, prediction: Prediction
+        self, place: Accepted, known: dict[str, Any], champion: Champion, image: Picture, prediction: Prediction
     ) -> None:
         """After the answer: what the photograph and the masks look like."""
         with self._stage("measure", {}):
@@ -238,6 +226,7 @@ class Worker:
             if time.monotonic() - counted >= GAUGES:
                 counted = time.monotonic()
                 self._try(self._count)
+                self._try(self.recent.sweep)
             if os.getppid() != self._parent:
                 # BentoML's own parent was killed: left alone, this worker would hold the port for ever.
                 logger.warning("the parent process is gone")

@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 PLATFORM = ("kfp", "mlflow", "bentoml", "prometheus_client", "kubernetes", "sqlalchemy", "fastapi")
-NO_TORCH = ("core", "promotion", "evaluation", "preprocessing", "readers", "phantoms", "augmentation")
+NO_TORCH = ("core", "promotion", "evaluation", "preprocessing", "readers", "phantoms", "augmentation", "client")
 
 
 def loaded_after(statement: str, names: tuple[str, ...], *prelude: str) -> list[str]:

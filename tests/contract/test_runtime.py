@@ -5,31 +5,56 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from torch import nn
 
 from parfocal import models
 from parfocal.core.errors import DataContractError
-from parfocal.inference.runtimes import FAMILY, Runtime
-from parfocal.inference.runtimes.openvino import export
+from parfocal.inference.runtimes import FAMILY, NATIVE, Runtime
 from parfocal.models import ModelConfig
 
 SIZE = 32
 
 
+def member(name: str) -> type[Runtime]:
+    """A runtime of the table; its tests are skipped where its package, of an extra, is not installed."""
+    if name == "onnxruntime":
+        pytest.importorskip("onnxruntime")
+    made: type[Runtime] = FAMILY.load(name)
+    return made
+
+
+def write(model: nn.Module, folder: Path, name: str) -> None:
+    """What the runtime loads, in its fastest precision; the weights are there already."""
+    if name != NATIVE:
+        made = member(name)
+        made.export(model, folder, SIZE, made.precisions[0])
+
+
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A structure's folder with every file that a runtime of the table loads."""
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A structure's folder with the trained weights, to which exports are added."""
     made = tmp_path_factory.mktemp("disc")
     spec = ModelConfig(depth=2, width=8).spec()
     model = models.build(spec.name, spec.parameters)
     models.save(model, spec, made)
-    export(model, made, SIZE)
     return made
 
 
 @pytest.fixture(scope="module", params=list(FAMILY))
-def runtime(request: pytest.FixtureRequest, folder: Path) -> Runtime:
-    made: Runtime = FAMILY.load(request.param)(folder)
-    return made
+def name(request: pytest.FixtureRequest) -> str:
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def folder(name: str, weights: Path) -> Path:
+    """The structure's folder with what this runtime loads."""
+    write(models.load(weights), weights, name)
+    return weights
+
+
+@pytest.fixture(scope="module")
+def runtime(name: str, folder: Path) -> Runtime:
+    return member(name)(folder)
 
 
 def pictures(count: int) -> np.ndarray:
@@ -79,18 +104,16 @@ def test_the_input_is_left_as_it_was(runtime: Runtime) -> None:
     np.testing.assert_array_equal(batch, before)
 
 
-@pytest.mark.parametrize("name", list(FAMILY))
 @pytest.mark.parametrize("content", [None, b"", b"not a network"])
 def test_a_missing_or_damaged_file_is_named(name: str, content: bytes | None, tmp_path: Path, folder: Path) -> None:
-    member = FAMILY.load(name)
     for file in folder.iterdir():
         (tmp_path / file.name).write_bytes(file.read_bytes())
-    damaged = tmp_path / member.file
+    damaged = tmp_path / member(name).file
     damaged.unlink()
     if content is not None:
         damaged.write_bytes(content)
-    with pytest.raises(DataContractError, match=member.file):
-        member(tmp_path)
+    with pytest.raises(DataContractError, match=member(name).file):
+        member(name)(tmp_path)
 
 
 def test_features_come_from_the_same_pass_and_are_the_same_in_every_runtime(runtime: Runtime, folder: Path) -> None:
@@ -107,12 +130,22 @@ def test_features_come_from_the_same_pass_and_are_the_same_in_every_runtime(runt
     np.testing.assert_allclose(features, true, atol=0.01 * np.abs(true).max())
 
 
-def test_an_export_without_features_says_so(tmp_path: Path) -> None:
-    from torch import nn
-
-    from parfocal.inference.runtimes.openvino import OpenVINORuntime
-
-    export(nn.Conv2d(3, 1, 1), tmp_path, SIZE)
-    probabilities, features = OpenVINORuntime(tmp_path).described(pictures(2))
+@pytest.mark.parametrize("name", [name for name in FAMILY if name != NATIVE])
+def test_an_export_without_features_says_so(name: str, tmp_path: Path) -> None:
+    write(nn.Conv2d(3, 1, 1), tmp_path, name)
+    probabilities, features = member(name)(tmp_path).described(pictures(2))
     assert probabilities.shape == (2, 1, SIZE, SIZE)
     assert features.shape == (2, 0)
+
+
+@pytest.mark.parametrize("name", [name for name in FAMILY if name != NATIVE])
+def test_a_network_of_stacks_answers_for_every_slice_as_the_weights_do(name: str, tmp_path: Path) -> None:
+    import torch
+
+    model = nn.Conv3d(3, 1, 3, padding=1)
+    model.slices = 4
+    write(model, tmp_path, name)
+    stack = np.random.default_rng(0).random((1, 3, 4, SIZE, SIZE), np.float32)
+    with torch.inference_mode():
+        true = model(torch.from_numpy(stack)).sigmoid().numpy()
+    np.testing.assert_allclose(member(name)(tmp_path)(stack), true, atol=0.02)

@@ -86,12 +86,12 @@ def apply(
     # cv2's own channel shuffles: the strided copies of NumPy would take longer than the warp.
     stacked = cv2.cvtColor(toned, cv2.COLOR_BGR2BGRA)
     cv2.insertChannel(mask * np.uint8(255), stacked, 3)
-    matrix = _matrix(change, height, width)
-    warped = cv2.warpAffine(stacked, matrix, (width, height), flags=cv2.INTER_LINEAR)
+    affine = matrix(change, height, width)
+    warped = cv2.warpAffine(stacked, affine, (width, height), flags=cv2.INTER_LINEAR)
     cut: Any = cv2.threshold(cv2.extractChannel(warped, 3), 127, 1, cv2.THRESH_BINARY)[1]
     if mask.max(initial=0) > 1:
         outside = 255 if mask.min() == 255 else 0  # where nobody labelled anything, nothing is known outside either
-        cut = cv2.warpAffine(mask, matrix, (width, height), flags=cv2.INTER_NEAREST, borderValue=outside)
+        cut = cv2.warpAffine(mask, affine, (width, height), flags=cv2.INTER_NEAREST, borderValue=outside)
     picture: Any = cv2.cvtColor(warped, cv2.COLOR_BGRA2BGR)
     return picture, cut
 
@@ -108,9 +108,20 @@ def move(point: NDArray[np.float32], change: Change, height: int, width: int) ->
         float32 [2], the same kind; it may lie outside the picture.
     """
     size = np.array([width, height])
-    at = _matrix(change, height, width) @ np.append(point * size - 0.5, 1.0)
+    at = matrix(change, height, width) @ np.append(point * size - 0.5, 1.0)
     moved: NDArray[np.float32] = ((at + 0.5) / size).astype(np.float32)
     return moved
+
+
+def matrix(change: Change, height: int, width: int) -> NDArray[np.float64]:
+    """Source pixel to result pixel, [2, 3] for (x, y, 1): flip, turn and scale about the centre, then shift."""
+    a = change.zoom * cos(radians(change.rotation))
+    b = change.zoom * sin(radians(change.rotation))
+    flip = (-1.0 if change.mirror else 1.0, -1.0 if change.upend else 1.0)
+    linear = np.array([[a * flip[0], b * flip[1]], [-b * flip[0], a * flip[1]]])
+    centre = np.array([(width - 1) / 2, (height - 1) / 2])
+    moved = centre - linear @ centre + np.array([change.shift[0] * width, change.shift[1] * height])
+    return np.column_stack([linear, moved])
 
 
 def _plain(change: Change) -> bool:
@@ -121,14 +132,3 @@ def _table(change: Change) -> NDArray[np.uint8]:
     levels = (np.arange(256) - 128.0) * change.contrast + 128.0 + change.brightness
     table: NDArray[np.uint8] = np.clip(np.rint(levels), 0, 255).astype(np.uint8)
     return table
-
-
-def _matrix(change: Change, height: int, width: int) -> NDArray[np.float64]:
-    """Source pixel to result pixel: flip, turn and scale about the centre, then shift."""
-    a = change.zoom * cos(radians(change.rotation))
-    b = change.zoom * sin(radians(change.rotation))
-    flip = (-1.0 if change.mirror else 1.0, -1.0 if change.upend else 1.0)
-    linear = np.array([[a * flip[0], b * flip[1]], [-b * flip[0], a * flip[1]]])
-    centre = np.array([(width - 1) / 2, (height - 1) / 2])
-    moved = centre - linear @ centre + np.array([change.shift[0] * width, change.shift[1] * height])
-    return np.column_stack([linear, moved])

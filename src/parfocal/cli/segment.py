@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 @click.option("--model", required=True, help="Bundle folder, or a version or alias (champion) of the registry.")
 @click.option("--out", required=True, type=click.Path(path_type=Path, file_okay=False), help="Folder to write; new.")
 @click.option("--task", default="fundus", show_default=True, help="Whose registry --model is looked up in.")
-@click.option("--runtime", default="auto", show_default=True, help="openvino, pytorch, or the first exported one.")
+@click.option("--runtime", default="auto", show_default=True, help="openvino, onnxruntime, pytorch; auto: PARFOCAL_RUNTIME, else what fits this machine.")
 @click.option(
     "--post",
     default="",
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     default="",
     help="What --clicks belong to (default: the outermost structure); of a volume: write this one alone.",
 )
+@click.option("--instrument", default="", help="That acquired IMAGES, for a bundle with a network for each.")
 @click.option("--series", default="", metavar="UID", help="Which one, of a folder with several DICOM series.")
 @click.option("--eye", multiple=True, type=click.Choice(["left", "right"]), help="Once for all, or once an IMAGE.")
 @click.option("--same-person", is_flag=True, help="The two IMAGES are the two eyes of one person.")
@@ -48,6 +49,7 @@ def segment(
     post: str,
     clicks: str,
     structure: str,
+    instrument: str,
     series: str,
     eye: tuple[str, ...],
     same_person: bool,
@@ -85,6 +87,7 @@ def segment(
     if not any(source.file.is_dir() for source in found):  # what is in those is known when the task is
         _check(found, clicks, eye, same_person)
     asked = {"runtime": runtime, "structure": structure, "series": series, "post": _post(post)}
+    asked["instrument"] = instrument
     _config(task, asked)
 
     from parfocal.core import bundle

@@ -161,7 +161,10 @@ def retrain(
     key: str,
     options: Options,
 ) -> None:
-    """Teach the champion DATASET, keeping what it knew (retrain.strategy: replay, finetune, or yours)."""
+    """Teach the champion DATASET, keeping what it knew.
+
+    retrain.strategy.name: replay (the default), finetune, ewc, lwf, derpp, instrument_norm, bn_adapt, joint, or yours.
+    """
     from parfocal.steps import retrain as step
 
     config = options.config()

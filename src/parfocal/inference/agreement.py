@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from parfocal.core.bundle import Exported
+from parfocal.inference.export import exporters
 
 if TYPE_CHECKING:
     from torch import nn
@@ -64,10 +65,13 @@ def export_agreeing(
     *,
     least: float = AGREEMENT,
     groups: Sequence[Sequence[int]] = ((0,),),
+    runtimes: Sequence[str] = ("openvino",),
+    note: Callable[[str], None] | None = None,
 ) -> tuple[dict[str, Exported], dict[str, float]]:
     """Export a network beside its weights, in the fastest precision whose masks are the weights' masks.
 
-    Half precision first, then float32; when neither agrees nothing stays in the folder, and inference runs the weights.
+    Of each runtime the fastest precision first; when none agrees nothing of it stays in the folder. Without any export
+    inference runs the weights.
 
     Args:
         model: the network whose weights.safetensors and model.json are in `folder`.
@@ -76,21 +80,38 @@ def export_agreeing(
         inputs: of the network, from validation frames, float32 [N, C, size, size].
         least: mean Dice that is agreement.
         groups: the channels of each structure that the network answers for; the least agreement of one counts.
+        runtimes: that are exported for, the preferred first.
+        note: told of a runtime that the network cannot be exported for; it is left out.
 
     Returns:
-        What bundle.json says of the export (empty without one), and the agreement of each precision that was tried.
-    """
-    from parfocal.inference.runtimes import openvino
-    from parfocal.inference.runtimes.pytorch import PyTorchRuntime
+        What bundle.json says of the exports (empty without one), and the agreement of each that was tried, by runtime
+        and precision (``openvino-f16``).
 
-    weights = PyTorchRuntime(folder)
+    Raises:
+        UsageError: there is no such runtime, or its package is not installed.
+    """
+    from parfocal.inference.runtimes.pytorch import CPU, PyTorchRuntime
+
+    weights = PyTorchRuntime(folder, CPU)
+    kept: dict[str, Exported] = {}
     tried: dict[str, float] = {}
-    for precision in openvino.HALF, openvino.FULL:
-        openvino.export(model, folder, size, precision, channels=inputs.shape[1])
-        exported = openvino.OpenVINORuntime(folder)
-        tried[precision] = min(agreement(weights, exported, inputs, channels=channels) for channels in groups)
-        if tried[precision] >= least:
-            return {"openvino": Exported(file=openvino.OpenVINORuntime.file, agreement=tried[precision])}, tried
-    for file in folder.glob("openvino.*"):
-        file.unlink()
-    return {}, tried
+    for name, member in exporters(runtimes).items():
+        for precision in member.precisions:
+            try:
+                member.export(model, folder, size, precision, channels=inputs.shape[1])
+            except RuntimeError as error:
+                if note is not None:
+                    note(
+                        f"no export for {name}, which cannot express this network: {str(error).strip().splitlines()[0]}"
+                    )
+                break
+            exported = member(folder)
+            found = min(agreement(weights, exported, inputs, channels=channels) for channels in groups)
+            tried[f"{name}-{precision}"] = found
+            if found >= least:
+                kept[name] = Exported(file=member.file, agreement=found)
+                break
+        if name not in kept:
+            for file in folder.glob(f"{Path(member.file).stem}.*"):
+                file.unlink()
+    return kept, tried

@@ -37,7 +37,7 @@ class Known(Config):
 class SegmentConfig(Config):
     """How masks are drawn."""
 
-    runtime: str = Field(default="auto", description="exported runtime that answers; auto: the first there is")
+    runtime: str = Field(default="auto", description="openvino, onnxruntime, pytorch; auto: PARFOCAL_RUNTIME, else what fits this machine")
     post: PostConfig | None = Field(
         default=None,
         description="post-processing of pictures, in order; none: the task's own, with which a bundle is judged and "
@@ -47,6 +47,11 @@ class SegmentConfig(Config):
         default="", description="what clicks belong to (none: the outermost), or the only one drawn of a volume"
     )
     series: str = Field(default="", description="UID of the series, of a folder with several DICOM series")
+    instrument: str = Field(
+        default="",
+        description="device and site that acquired the images: of a bundle with a network for each instrument its own "
+        "answers; none: the network that learned last",
+    )
     known: tuple[Known, ...] = Field(default=(), description="what is known of single pictures")
     shown: int = Field(default=24, ge=0, description="pictures in the report; every overlay is a file beside it")
 

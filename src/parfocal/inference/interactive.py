@@ -17,8 +17,9 @@ from parfocal.core.errors import DataContractError, UsageError
 from parfocal.core.task import Structure
 from parfocal.inference import locator
 from parfocal.inference.agreement import Probabilities
+from parfocal.inference.choice import choose
 from parfocal.inference.postprocess import Chain, PostConfig
-from parfocal.inference.runtimes import FAMILY, NATIVE, network_input
+from parfocal.inference.runtimes import FAMILY, network_input
 from parfocal.preprocessing.images import Picture
 from parfocal.preprocessing.locate import Locator
 from parfocal.preprocessing.recipes import Recipe, stored
@@ -85,7 +86,7 @@ class InteractivePredictor:
                 expected=", ".join(_clickable(spec)) or "a structure that was trained with clicks",
                 next="train one with --set train.objective.name=interact",
             )
-        chosen = next(iter(model.runtimes), NATIVE) if runtime == "auto" else runtime
+        chosen = choose(name, model.runtimes, runtime)
         recipe = stored(spec.recipe, folder / bundle.BUNDLE)
         network = FAMILY.load(chosen)(folder / model.folder)
         self._use(network, Structure(name, model.inside), recipe, model.threshold, post, model.clicks or Clicked())

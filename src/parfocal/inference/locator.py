@@ -40,8 +40,8 @@ VIEW = 8.0
 """Side of the squares that it looks at again, in radii of its first answer."""
 TURNS = ((False, False), (True, False), (False, True))
 """How the picture is looked at: mirrored, upside down."""
-CERTAIN = 0.5
-"""Least certainty of an answer: two centres half a radius apart, or radii with a ratio of the square root of 2."""
+CERTAIN = 0.25
+"""Least certainty of an answer: two centres three quarters of a radius apart, or radii three quarters of an octave."""
 EXACT = 1e-3
 """Largest difference of an export's answers from the weights', in parts of the side and in logarithms of the radius."""
 
@@ -104,7 +104,7 @@ class NetworkLocator:
 def agreement(one: Answer, other: Answer) -> float:
     """How well two answers agree, in [0, 1].
 
-    1 less the distance of the centres in mean radii, or less the ratio of the radii in octaves: the larger of these.
+    1 less the larger of two numbers: the distance of the centres in mean radii, the ratio of the radii in octaves.
     """
     apart = 2 * math.hypot(one[0] - other[0], one[1] - other[1]) / (one[2] + other[2])
     octaves = abs(math.log2(one[2] / other[2]))

@@ -13,7 +13,8 @@ from parfocal.core import bundle
 from parfocal.core.bundle import Bundle, OwnNetwork, StructureModel
 from parfocal.core.errors import DataContractError, UsageError
 from parfocal.inference.agreement import Probabilities
-from parfocal.inference.runtimes import FAMILY, NATIVE
+from parfocal.inference.choice import choose
+from parfocal.inference.runtimes import FAMILY
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,8 +46,7 @@ def load(folder: Path, spec: Bundle, runtime: str) -> Networks:
 
     Args:
         folder, spec: the bundle.
-        runtime: member of the family `runtimes`; ``auto`` takes the first export that a structure has, and the trained
-            weights where there is none.
+        runtime: member of the family `runtimes`; ``auto`` is what fits this machine (`choice.choose`).
 
     Raises:
         DataContractError: a file cannot be loaded.
@@ -55,14 +55,14 @@ def load(folder: Path, spec: Bundle, runtime: str) -> Networks:
     loaded: dict[tuple[str, str], Probabilities] = {}
 
     def network(name: str, model: StructureModel | OwnNetwork) -> Probabilities:
-        place = model.folder, _choose(name, model, runtime)
+        place = model.folder, choose(name, model.runtimes, runtime)
         if place not in loaded:
             loaded[place] = FAMILY.load(place[1])(folder / model.folder)
         return loaded[place]
 
     return Networks(
         shared={name: network(name, model) for name, model in spec.structures.items()},
-        runtimes={name: _choose(name, model, runtime) for name, model in spec.structures.items()},
+        runtimes={name: choose(name, model.runtimes, runtime) for name, model in spec.structures.items()},
         own={
             (name, instrument): network(name, own)
             for name, model in spec.structures.items()
@@ -110,16 +110,3 @@ def described(network: Probabilities, batch: NDArray[np.float32]) -> tuple[NDArr
         return network(batch), np.zeros((len(batch), 0), np.float32)
     found: tuple[NDArray[np.float32], NDArray[np.float32]] = own(batch)
     return found
-
-
-def _choose(structure: str, model: StructureModel | OwnNetwork, runtime: str) -> str:
-    if runtime == "auto":
-        return next(iter(model.runtimes), NATIVE)
-    FAMILY.load(runtime)
-    if runtime != NATIVE and runtime not in model.runtimes:
-        raise UsageError(
-            f"{structure} was not exported for {runtime}",
-            expected=f"one of {', '.join([*model.runtimes, NATIVE])}",
-            next="use the runtime `auto`",
-        )
-    return runtime

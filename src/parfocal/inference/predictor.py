@@ -54,14 +54,17 @@ class Predictor:
         runtimes: name of the runtime that executes each structure.
     """
 
-    def __init__(self, folder: Path, runtime: str = "auto", *, verify: bool = True) -> None:
+    _instrument = ""
+
+    def __init__(self, folder: Path, runtime: str = "auto", *, verify: bool = True, instrument: str = "") -> None:
         """Load a bundle, by default a sealed one after checking every file of it.
 
         Args:
             folder: the bundle.
-            runtime: member of the family `runtimes`; ``auto`` takes the first export that bundle.json names for a
-                structure, and the trained weights where there is none.
+            runtime: member of the family `runtimes`; ``auto`` is what fits this machine
+                (`parfocal.inference.choice`).
             verify: False for a bundle that is being made and has no manifest yet.
+            instrument: of pictures of which nobody says it.
 
         Raises:
             DataContractError: the bundle is not whole or cannot be loaded; the message names the file.
@@ -71,6 +74,7 @@ class Predictor:
         spec = bundle.read(folder) if verify else bundle.parse(folder)
         recipe = recipes.stored(spec.recipe, bundle.BUNDLE)
         self._use(spec, networks.load(folder, spec, runtime), locating.of(folder, recipe, runtime))
+        self._instrument = instrument
 
     @classmethod
     def from_networks(
@@ -142,7 +146,8 @@ class Predictor:
         for name, model in self.bundle.structures.items():
             if model.slices:
                 frames = np.stack([self._whole(name, picture) for picture in pictures])
-                answers[name] = stacks.probabilities(self._networks.of(name, instrument), frames, known, model.slices)
+                network = self._networks.of(name, instrument or self._instrument)
+                answers[name] = stacks.probabilities(network, frames, known, model.slices)
         for place, picture in enumerate(pictures):
             yield self._predict(picture, {name: found[place] for name, found in answers.items()}, instrument)
 
@@ -177,7 +182,7 @@ class Predictor:
             if name in answers:
                 probabilities[name], pooled = summed(answers[name], model.channels), np.zeros(0, np.float32)
             else:
-                network = self._networks.of(name, instrument)
+                network = self._networks.of(name, instrument or self._instrument)
                 asked = id(network), box  # a network of several structures answers for all of them at once
                 if asked not in given:
                     given[asked] = self._answer(network, image, box)

@@ -25,19 +25,22 @@ Masks = dict[str, NDArray[np.bool_]]
 class Cascade:
     """Every structure of a bundle, outermost first."""
 
-    def __init__(self, folder: Path, spec: Bundle, runtime: str = "auto", post: PostConfig | None = None) -> None:
+    def __init__(
+        self, folder: Path, spec: Bundle, runtime: str = "auto", post: PostConfig | None = None, instrument: str = ""
+    ) -> None:
         """Load a bundle.
 
         Args:
             folder, spec: the bundle.
             runtime: as for `Predictor`.
             post: other post-processing than the bundle was judged with; None leaves its masks as they are served.
+            instrument: of the pictures.
 
         Raises:
             UsageError: its networks answer clicks.
         """
         self.spec, self.post = spec, post
-        self._predictor, self._chain = Predictor(folder, runtime), Chain(post)
+        self._predictor, self._chain = Predictor(folder, runtime, instrument=instrument), Chain(post)
         self._recipe = stored(spec.recipe, folder)
 
     def __call__(self, image: Picture) -> tuple[Masks, Prediction]:

@@ -151,7 +151,7 @@ class Memory:
 
     def _purged(self, stays: Callable[[str, str], bool], **what: str) -> Memory:
         """Pictures for which `stays(instrument, patient)` holds, without what was computed of those that go."""
-        total, exemplars, carried = 0, {}, dict(self.carried)
+        total, exemplars, whole = 0, {}, set()
         for structure, kept in self.exemplars.items():
             left, gone = {}, 0
             for name, one in kept.items():
@@ -161,8 +161,10 @@ class Memory:
                 gone += len(owners) - len(rows)
             exemplars[structure] = left
             total += gone
-            if gone:
-                carried.pop(structure, None)
+            if not gone:
+                whole.add(structure)
+        # What is carried for a network of several structures bears its name, and is of all of their exemplars.
+        carried = {name: numbers for name, numbers in self.carried.items() if not total or name in whole}
         cleared = replace(self._with(exemplars, self.patients), carried=carried)
         return replace(cleared, purges=(*self.purges, Purge(removed=total, **what)))
 

@@ -31,6 +31,20 @@ class Pictures(NamedTuple):
     points: NDArray[np.float32]
 
 
+class Draw(NamedTuple):
+    """What a batch will hold, before a pixel is touched.
+
+    Attributes:
+        places: source, and row of its arrays, of each place.
+        changes: of each place; None when nothing is changed.
+        points: float32 [B, 2], moved already.
+    """
+
+    places: tuple[tuple[int, int], ...]
+    changes: tuple[Change, ...] | None
+    points: NDArray[np.float32]
+
+
 @dataclass(frozen=True)
 class Source:
     """Pictures that fill a share of every batch.
@@ -85,21 +99,28 @@ class Sampler:
         Raises:
             UsageError: the batch cannot be divided by `world`.
         """
-        mine = self._mine(rank, world)
-        picked = [(self.sources[source].arrays, row) for source, row in self._picked(step)]
-        changes = self._changes(step)
-        pairs = [(picked[i][0].image[picked[i][1]], picked[i][0].mask[picked[i][1]]) for i in mine]
-        points = [picked[i][0].points[picked[i][1]] for i in mine]
+        places, changes, points = self.draw(step, rank, world)
+        pairs = [
+            (self.sources[source].arrays.image[row], self.sources[source].arrays.mask[row]) for source, row in places
+        ]
         if changes is not None:
-            pairs = [geometric.apply(*pair, changes[i]) for pair, i in zip(pairs, mine, strict=True)]
-            size = picked[0][0].mask.shape[1:]
+            pairs = [geometric.apply(*pair, change) for pair, change in zip(pairs, changes, strict=True)]
+        return Pictures(np.stack([image for image, _ in pairs]), np.stack([mask for _, mask in pairs]), points)
+
+    def draw(self, step: int, rank: int = 0, world: int = 1) -> Draw:
+        """The choices that `batch` carries out, of the same arguments, for whoever changes pictures elsewhere."""
+        mine = self._mine(rank, world)
+        picked, drawn = self._picked(step), self._changes(step)
+        places = tuple(picked[i] for i in mine)
+        points = [self.sources[source].arrays.points[row] for source, row in places]
+        changes = None if drawn is None else tuple(drawn[i] for i in mine)
+        if changes is not None:
+            size = self.sources[0].arrays.mask.shape[1:]
             points = [
-                point if np.isnan(point[0]) else geometric.move(point, changes[i], *size)
-                for point, i in zip(points, mine, strict=True)
+                point if np.isnan(point[0]) else geometric.move(point, change, *size)
+                for point, change in zip(points, changes, strict=True)
             ]
-        return Pictures(
-            np.stack([image for image, _ in pairs]), np.stack([mask for _, mask in pairs]), np.stack(points)
-        )
+        return Draw(places, changes, np.stack(points))
 
     def describe(self) -> dict[str, Any]:
         """What batches depend on, apart from pixels: a resumed run must have the same."""

@@ -78,7 +78,9 @@ def _quality(evidence: Mapping[str, Any]) -> list[str]:
         "| failures | champion before |",
         "| --- " * 12 + "|",
     ]
-    return lines + [_row(row) for row in evidence["cells"]]
+    clicked = evidence["model"].get("clicked")
+    told = ["", "It answers clicks. Every score is after one click a structure that was placed with the truth's help."]
+    return lines + [_row(row) for row in evidence["cells"]] + (told if clicked else [])
 
 
 def _row(row: Mapping[str, Any]) -> str:

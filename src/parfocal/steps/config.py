@@ -10,6 +10,7 @@ from parfocal.core.config import Config
 from parfocal.drift.reference import DriftConfig
 from parfocal.evaluation.config import EvaluateConfig
 from parfocal.inference.config import SegmentConfig
+from parfocal.inference.export import ExportConfig
 from parfocal.models import ModelConfig
 from parfocal.objectives import ObjectiveConfig
 from parfocal.preprocessing.ingest import DataConfig
@@ -69,6 +70,7 @@ class RunConfig(Config):
     pretrain: PretrainConfig = Field(default_factory=PretrainConfig)
     train: TrainConfig = Field(default_factory=TrainConfig)
     retrain: RetrainConfig = Field(default_factory=RetrainConfig)
+    export: ExportConfig = Field(default_factory=ExportConfig)
     evaluate: EvaluateConfig = Field(default_factory=EvaluateConfig)
     gate: GatePolicy = Field(default_factory=GatePolicy)
     drift: DriftConfig = Field(default_factory=DriftConfig)

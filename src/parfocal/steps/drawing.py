@@ -105,7 +105,7 @@ class Drawer:
 
     @cached_property
     def _cascade(self) -> Cascade:
-        return Cascade(self._model, self._spec, self._asked.runtime, self._asked.post)
+        return Cascade(self._model, self._spec, self._asked.runtime, self._asked.post, self._asked.instrument)
 
     @cached_property
     def _steered(self) -> Steered:
@@ -114,7 +114,7 @@ class Drawer:
 
     @cached_property
     def _slices(self) -> Predictor:
-        return Predictor(self._model, self._asked.runtime)
+        return Predictor(self._model, self._asked.runtime, instrument=self._asked.instrument)
 
     def _clicked(self, source: Source, image: Picture, clicks: str) -> Masks:
         try:

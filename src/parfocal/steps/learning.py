@@ -12,7 +12,6 @@ import torch
 from torch import nn
 
 from parfocal import models, objectives
-from parfocal.augmentation import clicks
 from parfocal.core.bundle import Clicked, DatasetRef, Exported, PretrainedRef, StructureModel
 from parfocal.core.errors import UsageError
 from parfocal.core.manifest import Parent
@@ -20,6 +19,7 @@ from parfocal.core.protocols import Reporter, Run
 from parfocal.core.task import Structure
 from parfocal.core.types import Split
 from parfocal.inference.agreement import export_agreeing
+from parfocal.inference.export import exporters
 from parfocal.inference.runtimes import network_input
 from parfocal.memory.rows import concatenate
 from parfocal.memory.sampler import Sampler, Source
@@ -29,6 +29,7 @@ from parfocal.objectives import Objective
 from parfocal.objectives.segment import SegmentTogether
 from parfocal.preprocessing.classes import Classes
 from parfocal.preprocessing.shards import Arrays, read_arrays, read_dataset
+from parfocal.steps import clicking
 from parfocal.steps import stacked as volumes
 from parfocal.steps.config import RunConfig
 from parfocal.training import engine, pretrained
@@ -61,6 +62,9 @@ class Learner:
     run: Run
     reporter: Reporter
     classes: Classes | None = None
+
+    def __post_init__(self) -> None:
+        exporters(self.config.export.runtimes)  # a package that is missing shows before the training, not after it
 
     @cached_property
     def objective(self) -> Objective:
@@ -195,30 +199,34 @@ class Learner:
         pictures = concatenate(list(held_out.values()))
         asked, depth = self._clicked(), models.slices_of(model)
         if depth:
-            inputs = volumes.network_stacks(pictures, depth)
+            inputs = np.concatenate([volumes.network_stacks(arrays, depth) for arrays in held_out.values()])
+        elif asked is not None:
+            inputs = clicking.once(pictures.image, pictures.mask, asked.sigma)
         else:
-            inputs = network_input(pictures.image) if asked is None else clicked(pictures, asked.sigma)
+            inputs = network_input(pictures.image)
         groups = self.classes.groups if self.classes else ((0,),)
-        exported, tried = export_agreeing(model, target, self.config.recipe.size, inputs, groups=groups)
-        self.run.metrics({f"{name}/agreement/{precision}": value for precision, value in tried.items()})
-        if not exported:
+        exported, tried = export_agreeing(
+            model,
+            target,
+            self.config.recipe.size,
+            inputs,
+            groups=groups,
+            runtimes=self.config.export.runtimes,
+            note=lambda text: self.reporter.note(f"{name}: {text}"),
+        )
+        self.run.metrics({f"{name}/agreement/{form}": value for form, value in tried.items()})
+        if self.config.export.runtimes and not exported:
             self.reporter.note(f"{name}: no export agrees with the weights ({tried}), so the weights answer")
         return exported
-
-
-def clicked(pictures: Arrays, sigma: float) -> np.ndarray:
-    """Input of an interactive network, float32 [N, 6, S, S]: each picture with one click and no previous output."""
-    height, width = pictures.mask.shape[1:]
-    channels = [clicks.encode([clicks.first(mask)], height, width, sigma) for mask in pictures.mask]
-    empty = np.zeros((len(pictures), 1, height, width), np.float32)
-    return np.concatenate([network_input(pictures.image), np.stack(channels), empty], axis=1)
 
 
 def patients_of(folders: Sequence[Path]) -> dict[str, dict[str, str]]:
     """Case id to patient by instrument, over several datasets; two instruments may have cases of one name."""
     found: dict[str, dict[str, str]] = {}
     for dataset in map(read_dataset, folders):
-        found.setdefault(dataset.instrument, {}).update({case.id: case.patient for case in dataset.cases})
+        owners = found.setdefault(dataset.instrument, {})
+        owners |= {case.id: case.patient for case in dataset.unlabelled}
+        owners |= {case.id: case.patient for case in dataset.cases}
     return found
 
 

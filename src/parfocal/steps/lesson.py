@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from parfocal import models
+from parfocal.core import manifest
 from parfocal.core.bundle import OwnNetwork, StructureModel
 from parfocal.core.errors import UsageError
 from parfocal.memory.sampler import Pictures, Sampler
@@ -21,6 +22,7 @@ from parfocal.objectives import MAIN, Objective
 from parfocal.objectives.interact import Interact
 from parfocal.preprocessing.shards import Arrays
 from parfocal.steps import clicking
+from parfocal.steps.config import RunConfig
 from parfocal.steps.learning import Learner
 from parfocal.steps.remembering import logits_of, one_by_one
 from parfocal.strategies import Champion, Finished, FinishTools, Strategy, Weights
@@ -30,6 +32,8 @@ BUFFER_BATCHES = 8
 """Mixed batches that batch-norm statistics are recomputed on."""
 EARLIER = "earlier-"
 """Beginning of the names of folders with networks of instruments that were learned before."""
+STRATEGY = "strategy.json"
+"""Among the checkpoints of a retrain: the strategy that they were made with."""
 
 Logits = Mapping[str, NDArray[np.float16]]
 """Of exemplars by instrument, [N, C, S, S]."""
@@ -72,6 +76,24 @@ class Learned:
     finished: Finished
     logits: Logits = field(default_factory=dict)
     carried: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
+
+
+def refuse_other_strategy(checkpoints: Path, config: RunConfig) -> None:
+    """Refuse to go on from another strategy's checkpoints: two may draw the same batches for different losses.
+
+    Raises:
+        UsageError: they are.
+    """
+    file, said = checkpoints / STRATEGY, config.retrain.strategy.canonical_json()
+    if file.is_file() and file.read_text() != said:
+        raise UsageError(
+            "the checkpoint was made with another strategy",
+            where=file,
+            expected=file.read_text(),
+            next="give that again, or another --key, or remove the folder",
+        )
+    checkpoints.mkdir(parents=True, exist_ok=True)
+    manifest.write_atomic(file, said)
 
 
 def learn(lesson: Lesson, strategy: Strategy, learner: Learner) -> Learned:

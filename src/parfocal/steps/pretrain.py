@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +23,7 @@ from parfocal.preprocessing.shards import Arrays, read_arrays, read_dataset, rea
 from parfocal.steps import locating
 from parfocal.steps.config import RunConfig
 from parfocal.steps.learning import dataset_refs
+from parfocal.steps.sides import held_out_patients
 from parfocal.training import engine, synthesis
 from parfocal.training.pretrained import PRETRAINED, Pretrained
 
@@ -134,22 +135,24 @@ def _by_instrument(
         else:
             parts = [read_arrays(folder, structure.name, side)]
             if side is Split.TRAIN:
-                parts.append(_unlabelled(folder, structure, config))
+                parts.append(_unlabelled(folder, structure, config, held_out_patients(datasets)))
         found.setdefault(dataset.instrument, []).extend(part for part in parts if part is not None and len(part))
     return {name: concatenate(parts) for name, parts in found.items() if parts}
 
 
-def _unlabelled(folder: Path, structure: Structure, config: RunConfig) -> Arrays | None:
-    """Frames of the images that nobody labelled; their patients are on no side of the split."""
-    frames = list(_frames(folder, structure, config))
+def _unlabelled(folder: Path, structure: Structure, config: RunConfig, out: Collection[str]) -> Arrays | None:
+    """Frames of the images that nobody labelled, but of the patients in `out`: they have labelled ones elsewhere."""
+    frames = list(_frames(folder, structure, config, out))
     if not frames:
         return None
     images = np.stack([frame for _, frame in frames])
     return Arrays(images, np.full(images.shape[:3], UNKNOWN, np.uint8), tuple(name for name, _ in frames))
 
 
-def _frames(folder: Path, structure: Structure, config: RunConfig) -> Iterator[tuple[str, Pixels]]:
-    for case in read_dataset(folder).unlabelled:
+def _frames(
+    folder: Path, structure: Structure, config: RunConfig, out: Collection[str]
+) -> Iterator[tuple[str, Pixels]]:
+    for case in (one for one in read_dataset(folder).unlabelled if one.patient not in out):
         image = decode_image((folder / case.image).read_bytes())
         box = config.recipe.box(structure, image.shape[0], image.shape[1], None, case.located)
         if box is not None:

@@ -109,10 +109,16 @@ def bounded(memory: Memory, structure: str, config: RunConfig) -> Memory:
 
 
 def one_by_one(arrays: Arrays, depth: int = 0) -> Iterator[Batch]:
-    """Batches of one case each on the CPU, as they are; of `depth` slices for a network of stacks."""
+    """Batches of one case each on the CPU, as they are and in their order.
+
+    For a network of stacks a batch is one of `depth` slices, and the order is none.
+    """
     sampler = stacked(Sampler([Source("cases", arrays, 1.0)], 1, 0), depth)
     for step in range(len(arrays)):
-        image, mask, points = sampler.batch(step)
+        row = slice(step, step + 1)
+        image, mask, points = (
+            sampler.batch(step) if depth else (arrays.image[row], arrays.mask[row], arrays.points[row])
+        )
         yield Batch(
             batches.to_input(image, CPU), torch.from_numpy(mask), torch.from_numpy(points), np.random.default_rng(step)
         )

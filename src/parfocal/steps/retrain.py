@@ -21,10 +21,10 @@ from parfocal.memory.buffer import Memory
 from parfocal.memory.rows import concatenate
 from parfocal.preprocessing import recipes
 from parfocal.preprocessing.shards import Arrays, read_dataset
-from parfocal.steps import clicking, locating, reference, together, unlabelled
+from parfocal.steps import clicking, locating, reference, sides, together, unlabelled
 from parfocal.steps.config import RunConfig
 from parfocal.steps.learning import Learner, dataset_refs, labelled, patients_of
-from parfocal.steps.lesson import Learned, Lesson, keep_apart, learn, source_for
+from parfocal.steps.lesson import Learned, Lesson, keep_apart, learn, refuse_other_strategy, source_for
 from parfocal.steps.remembering import remember, write_memory
 from parfocal.strategies import Finished, Strategy
 
@@ -55,12 +55,14 @@ def run(
     instrument = read_dataset(dataset).instrument
     config = _as_trained(before, dataset, config)
     folders = [Path(ref.uri) for ref in before.datasets] + [dataset]
+    sides.refuse_two(folders, folders)
     dataset_parents = [manifest.read(folder, "dataset").parent(folder) for folder in folders]
     parents = [manifest.read(champion).parent(champion), *dataset_parents]
     run.params(config.flat())
     run.dataset(dataset, "training")
     classes = together.classes_in(before, config)
     learner = Learner(config, config.retrain.train, state / "checkpoints" / key, run, reporter, classes)
+    refuse_other_strategy(learner.checkpoints, config)
     course = _Course(dataset, champion, before, folders, strategies.build(config.retrain.strategy), learner)
     structures: dict[str, StructureModel] = {}
     choices: dict[str, Finished] = {}
@@ -141,9 +143,10 @@ class _Course:
         kept = {name: memory.permitted(arrays, self.patients[name]) for name, arrays in found.items()}
         return {name: arrays for name, arrays in kept.items() if len(arrays)}
 
-    def pictures(self, structure: str, labels: Arrays | None) -> Arrays | None:
+    def pictures(self, structure: str, labels: Arrays | None, memory: Memory) -> Arrays | None:
         """The new pictures to learn a structure from."""
-        parts = [part for part in (labels, self.unlabelled.get(structure)) if part is not None]
+        plain = {self.instrument: self.unlabelled[structure]} if structure in self.unlabelled else {}
+        parts = [part for part in (labels, *self.permitted(plain, memory).values()) if part is not None]
         return concatenate(parts) if parts else None
 
     def teach(
@@ -158,13 +161,14 @@ class _Course:
     ) -> tuple[Learned, Path | None]:
         """Train one network; it, and the folder of the champion's that it started from."""
         source = source_for(known, self.instrument, self.champion) if known else None
+        learned = [one.instrument for one in self.before.datasets]
         lesson = Lesson(
             name=name,
             instrument=self.instrument,
             new=new,
             held_out=held_out,
             source=source,
-            newest=self.before.datasets[-1].instrument,
+            newest=next((one for one in reversed(learned) if one in past), learned[-1]),  # the last it had labels of
             past=past,
             datasets=datasets,
             logits=memory.logits(name),
@@ -186,7 +190,7 @@ def _learn_one(
     """Teach one structure's network, if there is anything to learn it from."""
     name, learner, before = structure.name, course.learner, course.before
     labels = course.permitted(labelled([course.dataset], name, Split.TRAIN), memory).get(course.instrument)
-    new, known = course.pictures(name, labels), before.structures.get(name)
+    new, known = course.pictures(name, labels, memory), before.structures.get(name)
     if new is None or (known is None and not course.strategy.trains):
         return _carry_over(name, before, course.champion, scratch, learner.reporter), memory, None
     held_out = labelled(course.folders, name, Split.VALIDATION)
@@ -214,7 +218,7 @@ def _learn_together(
     learner, before = course.learner, course.before
     classes = together.of(learner)
     labels = course.permitted(together.labelled([course.dataset], classes, Split.TRAIN), memory).get(course.instrument)
-    new = course.pictures(classes.names[0], labels)
+    new = course.pictures(classes.names[0], labels, memory)
     if new is None:
         return {}, memory, {}
     for name in classes.names:

@@ -109,6 +109,9 @@ def _refuse(found: Sequence[Source], config: RunConfig, spec: Bundle, model: Pat
     """Refuse what does not fit together, before anything is drawn."""
     asked, volumes = config.segment, [source for source in found if source.volume]
     asked.refuse_unknown([source.name for source in found])
+    if asked.instrument and asked.instrument not in spec.instruments:
+        raise UsageError(f"the model has not learned {asked.instrument}", where="segment.instrument",
+                         expected=f"one of {', '.join(spec.instruments)}, or none")  # fmt: skip
     clicked = [source for source in found if asked.of(source.name).clicks]
     if any(source.volume for source in clicked):
         raise UsageError("a volume is not clicked", next="click one of its slices, saved as a picture")

@@ -18,7 +18,7 @@ from parfocal.core.types import Split
 from parfocal.memory.buffer import Memory
 from parfocal.memory.sampler import Source
 from parfocal.preprocessing.shards import read_dataset
-from parfocal.steps import clicking, locating, reference, together
+from parfocal.steps import clicking, locating, reference, sides, together
 from parfocal.steps.config import RunConfig
 from parfocal.steps.learning import Learner, dataset_refs, labelled, patients_of
 from parfocal.steps.remembering import remember, write_memory
@@ -53,13 +53,16 @@ def run(
     if pretrained is not None:
         config = _starting_from(pretrained, config)
     config = locating.named(config)
-    origins = []
+    origins, learned = [], list(datasets)
     if config.train.encoder.pretrained:
         source = Path(config.train.encoder.pretrained)
         origins.append(manifest.read(source, "pretrained").parent(source))
-        if pretrained_networks.read(source).recipe != config.recipe.model_dump(mode="json"):
+        told = pretrained_networks.read(source)
+        learned += [Path(one.uri) for one in told.datasets if (Path(one.uri) / manifest.MANIFEST).is_file()]
+        if told.recipe != config.recipe.model_dump(mode="json"):
             reporter.note(f"{source} was pretrained on frames of another recipe than these")
     _refuse_unlike(datasets, config)
+    sides.refuse_two(learned, datasets)
     run.params(config.flat())
     for folder in datasets:
         run.dataset(folder, "training")
@@ -112,9 +115,7 @@ def _one_by_one(
         learner.fit(structure.name, model, learner.sampler(sources), held_out)
         structures[structure.name] = learner.export(structure, model, learner.spec, folder, held_out, origin)
         for name, pictures in arrays.items():
-            memory = remember(
-                memory, name, structure.name, model, pictures, patients[name], config, learner.objective
-            )
+            memory = remember(memory, name, structure.name, model, pictures, patients[name], config, learner.objective)
     return structures, memory
 
 

@@ -13,13 +13,14 @@ from parfocal.inference.predictor import Predictor
 from parfocal.preprocessing import recipes
 from parfocal.preprocessing.images import decode_image
 from parfocal.preprocessing.shards import UNKNOWN, Arrays, read_dataset
+from parfocal.steps.sides import held_out_patients
 
 
 def frames(dataset: Path, champion: Path) -> dict[str, Arrays]:
-    """By structure, all frames of the dataset's unlabelled cases, with unknown masks.
+    """By structure, the frames of the dataset's unlabelled cases, with unknown masks.
 
     A structure inside another is framed by the champion's own answer, as in use; a case in which that is empty has no
-    frame there.
+    frame there. Patients on whom this or an earlier dataset validates or tests are left out.
     """
     found: dict[str, list[tuple[str, NDArray[np.uint8]]]] = {}
     for structure, case, frame in _all(dataset, champion):
@@ -39,7 +40,8 @@ def _all(dataset: Path, champion: Path) -> Iterator[tuple[str, str, NDArray[np.u
     predictor = Predictor(champion)
     recipe = recipes.stored(predictor.bundle.recipe, bundle.BUNDLE)
     read = read_dataset(dataset)
-    for case in read.unlabelled:
+    out = held_out_patients([*(Path(one.uri) for one in predictor.bundle.datasets), dataset])
+    for case in (one for one in read.unlabelled if one.patient not in out):
         image = decode_image((dataset / case.image).read_bytes())
         for structure, box in predictor.predict(image, read.instrument).boxes.items():
             if box is not None:

@@ -58,10 +58,13 @@ class LearningWithoutForgetting(Base):
 
 
 def distillation(logits: torch.Tensor, champion: torch.Tensor, temperature: float) -> torch.Tensor:
-    """Mean over all pixels of the cross entropy ``-(q log p + (1 - q) log(1 - p))``, in nats; float32 scalar.
+    """Mean over all pixels of the cross entropy ``-sum_k q_k log p_k``, in nats; float32 scalar.
 
-    p and q are the sigmoids of the network's and the champion's logits divided by `temperature`: the paper's equations
-    2 and 3 for two classes, whose probabilities raised to 1/T and normalised are the sigmoid of the logit over T.
+    p and q are the network's and the champion's probabilities raised to 1/T and normalised (the paper's equations 2 and
+    3): the softmax of the logits [N, classes, ...] over `temperature`. One channel is two classes, and their
+    probabilities are the sigmoid of the logit over T and the rest.
     """
-    target = (champion.float() / temperature).sigmoid()
-    return functional.binary_cross_entropy_with_logits(logits.float() / temperature, target)
+    ours, theirs = logits.float() / temperature, champion.float() / temperature
+    if logits.shape[1] == 1:
+        return functional.binary_cross_entropy_with_logits(ours, theirs.sigmoid())
+    return functional.cross_entropy(ours, theirs.softmax(1))

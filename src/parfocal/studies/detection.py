@@ -1,13 +1,13 @@
 """Which changes of an instrument do harm, which are noticed, by what, and how soon.
 
-A network learns at one instrument; half of the patients that it never saw are the drift reference, the others arrive:
-as they are, changed in ways that cameras change, and photographed by another camera.
+A network learns at one instrument. Three in five of the patients that it never saw are the drift reference; the others
+arrive: as they are, changed in ways that cameras change, and other patients by another camera.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,11 +23,13 @@ from parfocal.evaluation import metrics
 from parfocal.preprocessing.images import Pixels
 from parfocal.preprocessing.shards import DatasetCase, read_dataset, read_image, read_mask
 from parfocal.studies import changes, code, fundus, learning
+from parfocal.studies import detection_tables as tables
 from parfocal.studies.changes import Masks
+from parfocal.studies.detection_tables import AS_IS, BUDGET, CASES_A_DAY, RUNS, STREAMS, STRUCTURES, SWAP
 from parfocal.studies.frames import LEARNED, frames, shuffle
-from parfocal.studies.intervals import chosen, difference, mean, metric
-from parfocal.studies.study import CONSTANT, Cell, Data, Need, Place, Row, Scale
-from parfocal.studies.tables import Entry, Line, Table
+from parfocal.studies.intervals import chosen
+from parfocal.studies.study import Cell, Data, Need, Place, Row, Scale
+from parfocal.studies.tables import Table
 
 if TYPE_CHECKING:
     from parfocal.inference.predictor import Predictor
@@ -36,30 +38,9 @@ ROLES = ("usual", "arriving")
 SPLIT = {"initial": (40, 5, 55)}
 REFERENCE = 0.6
 """Part of the test patients that are the reference; the others arrive."""
-AS_IS, SWAP = "unchanged", "another camera"
 STRENGTHS = {0.5: "mild", 1.0: "strong"}
-STREAMS = tuple(DriftConfig().streams)
-STRUCTURES = ("disc", "cup")
-CASES_A_DAY, BUDGET = 100.0, 1.0
-"""Traffic and false alarms a month that delays are given for."""
-RUNS, LONGEST = 1000, 500
 USED = ("drift", "inference", "studies/changes.py", "steps/train.py")
 """Parts of the program, beside those of every study, that decide the rows."""
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """Patients at the usual and at the arriving camera, and the training of `fundus.protocol`."""
-
-    patients: tuple[int, int]
-    protocol: fundus.Protocol
-
-    def settings(self) -> dict[str, Any]:
-        """Values of the sections model, train and drift of a run."""
-        return {
-            "model": self.protocol.model(6, 40, 1.1),
-            "train": {**self.protocol.training(), "objective": {"name": "segment"}},
-        }
 
 
 class Detection:
@@ -80,7 +61,7 @@ class Detection:
 
     def needs(self, scale: Scale) -> tuple[Need, ...]:
         plan = _plan(scale)
-        settings = {"recipe": {"size": plan.protocol.size}, "split": SPLIT, "static_augmentation": {"copies": 0}}
+        settings = {"recipe": {"size": plan.size}, "split": SPLIT, "static_augmentation": {"copies": 0}}
         return tuple(
             Need(
                 role=role, label=f"camera {camera}", task="fundus", settings=settings,
@@ -90,7 +71,8 @@ class Detection:
         )  # fmt: skip
 
     def cells(self, scale: Scale, seeds: int) -> tuple[Cell, ...]:
-        settings = {**_plan(scale).settings(), "code": code.of(*USED)}
+        plan = _plan(scale)
+        settings = {"model": plan.model(6, 40, 1.1), "train": plan.training(), "code": code.of(*USED)}
         return tuple(Cell(f"seed {seed}", ROLES, STRUCTURES[0], {**settings, "seed": seed}) for seed in range(seeds))
 
     def run_cell(self, cell: Cell, data: Mapping[str, Data], place: Place, reporter: Reporter) -> list[Row]:
@@ -118,13 +100,10 @@ class Detection:
 
     def tables(self, rows: Sequence[Row]) -> tuple[Table, ...]:
         arms = [arm for arm, _, _ in _arms() if chosen(rows, arm=arm)]
-        return _harm(rows, arms), _auroc(rows, arms[1:]), _delays(rows, arms)
+        return tables.harm(rows, arms), tables.telling(rows, arms[1:]), tables.delays(rows, arms)
 
     def cuts(self, scale: Scale) -> tuple[str, ...]:
-        plan, full = _plan(scale), _plan("paper")
-        if scale == "paper":
-            return ()
-        return (f"{plan.patients[0]} patients, for {full.patients[0]}",)
+        return fundus.cuts(scale, _plan(scale), _plan("paper"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,9 +125,9 @@ class Seen:
     patient: str
 
 
-def _plan(scale: Scale) -> Plan:
-    protocol = fundus.protocol("quick" if scale == "paper" else scale, batch=12, epoch=24, learning_rate=3e-3)
-    return Plan({"smoke": (100, 24), "quick": (500, 80), "paper": (3000, 300)}[scale], protocol)
+def _plan(scale: Scale) -> fundus.Protocol:
+    patients = {"smoke": (100, 24), "quick": (500, 80), "paper": (3000, 300)}[scale]
+    return replace(fundus.protocol(scale, batch=60, epoch=100, learning_rate=7.5e-4), patients=patients)
 
 
 def _arms() -> Iterator[tuple[str, float, str]]:
@@ -239,88 +218,3 @@ def _arrive(
                 )
             )  # fmt: skip
     return rows
-
-
-def _harm(rows: Sequence[Row], arms: Sequence[str]) -> Table:
-    before = {name: chosen(rows, arm=AS_IS, structure=name) for name in STRUCTURES}
-    lines = []
-    for arm in (*arms, CONSTANT):
-        own = {name: chosen(rows, arm=arm, structure=name) for name in STRUCTURES}
-        entries = [Entry.of(mean(own[name], metric("dice"))) for name in STRUCTURES]
-        # Another camera has other patients: a difference of means, without an interval.
-        paired = [Entry.of(difference(own[name], before[name], metric("dice"))) for name in STRUCTURES]
-        if arm == SWAP:
-            paired = [_less(own[name], before[name]) for name in STRUCTURES]
-        guess = [Entry.of(mean(own["disc"], metric(name))) for name in ("predicted", "inside")]
-        lines.append(Line(arm, (*entries, *(paired if arm not in (AS_IS, CONSTANT) else (Entry(), Entry())), *guess)))
-    columns = ("disc", "cup", "change, disc", "change, cup", "disc, predicted", "inside its 90 % interval")
-    return Table(
-        "harm", "What a change does to the Dice, and what is predicted without the truth",
-        "Mean Dice of the arriving cases, the change against the same cases unchanged, and the Dice that is predicted.",
-        "what arrives", columns, tuple(lines), (0, 4), "Dice",
-    )  # fmt: skip
-
-
-def _auroc(rows: Sequence[Row], arms: Sequence[str]) -> Table:
-    streams = [name for name in STREAMS if any(name in row.metrics for row in rows)]
-    usual = _scores(rows, AS_IS, streams)
-    lines = []
-    for arm in arms:
-        own = _scores(rows, arm, streams)
-        values = [*(auroc(usual[:, i], own[:, i]) for i in range(len(streams))), auroc(usual.max(1), own.max(1))]
-        lines.append(Line(arm, tuple(Entry(value) for value in values)))
-    caption = "Area under the ROC curve of one case's normal score: 1 tells every changed case, 0.5 none."
-    columns = (*streams, "max")
-    return Table("auroc", "How well one case tells", caption, "what arrives", columns, tuple(lines), (len(streams),))
-
-
-def _delays(rows: Sequence[Row], arms: Sequence[str]) -> Table:
-    streams = [name for name in STREAMS if any(name in row.metrics for row in rows)]
-    sizes = {int(row.metrics["held out"]) for row in rows if "held out" in row.metrics}
-    arl0 = run_length.arl0_for(BUDGET, CASES_A_DAY, len(streams))
-    found = run_length.threshold(arl0, min(sizes))
-    lines = []
-    for arm in arms:
-        z = _scores(rows, arm, streams)
-        each = [delay(z[:, [i]], found.h, found.k) for i in range(len(streams))]
-        entries = [Entry(value, digits=0) for value in (*each, delay(z, found.h, found.k))]
-        lines.append(Line(arm, tuple(entries)))
-    caption = (
-        f"Cases to the alarm, median; threshold {found.h:.2f} with {min(sizes)} held-out cases, one false alarm in "
-        f"{arl0:,.0f} cases of a stream. A dash: not within {LONGEST} cases."
-    )
-    return Table("delays", "How soon", caption, "what arrives", (*streams, "any"), tuple(lines))
-
-
-def auroc(usual: NDArray[np.float64], changed: NDArray[np.float64]) -> float:
-    """Chance that a changed case scores higher than a usual one, ties half (Mann and Whitney 1947)."""
-    from scipy.stats import rankdata
-
-    ranks = rankdata(np.concatenate([usual, changed]))
-    n, m = len(usual), len(changed)
-    return float((ranks[n:].sum() - m * (m + 1) / 2) / (n * m))
-
-
-def delay(z: NDArray[np.float64], h: float, k: float) -> float | None:
-    """Median number of cases, drawn from [cases, streams], to the first alarm of any stream; None over LONGEST."""
-    rng = np.random.default_rng(0)
-    statistic = np.zeros((RUNS, z.shape[1]))
-    first = np.full(RUNS, np.inf)
-    for case in range(1, LONGEST + 1):
-        statistic = np.maximum(statistic + z[rng.integers(0, len(z), RUNS)] - k, 0.0)
-        first[np.isinf(first) & (statistic >= h).any(axis=1)] = case
-        if np.isfinite(first).mean() > 0.5:
-            break
-    median = float(np.median(first))
-    return median if np.isfinite(median) else None
-
-
-def _scores(rows: Sequence[Row], arm: str, streams: Sequence[str]) -> NDArray[np.float64]:
-    """Normal scores of an arm's cases, [cases, streams], each case once."""
-    own = {(row.seed, row.case): [row.metrics[name] for name in streams] for row in chosen(rows, arm=arm)}
-    return np.array(list(own.values()), np.float64).reshape(-1, len(streams))
-
-
-def _less(own: Sequence[Row], before: Sequence[Row]) -> Entry:
-    one, other = mean(own, metric("dice")), mean(before, metric("dice"))
-    return Entry(one.estimate - other.estimate) if one and other else Entry()

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from contextlib import closing
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from parfocal.memory.sampler import Sampler
+
+T = TypeVar("T")
 
 Batches = Generator[tuple[torch.Tensor, torch.Tensor, torch.Tensor], None, None]
 """Network input, mask and points; close it to end its thread."""
@@ -33,6 +36,19 @@ def to_input(images: NDArray[np.uint8], device: torch.device) -> torch.Tensor:
     return tensor.permute(0, tensor.ndim - 1, *range(1, tensor.ndim - 1)).to(torch.float32).div_(255)
 
 
+def ahead(make: Callable[[int], T], first: int, last: int) -> Generator[T, None, None]:
+    """What `make` gives for `first` to `last` - 1; a thread makes one while another is used."""
+    if first >= last:
+        return
+    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="batches") as thread:
+        following = thread.submit(make, first)
+        for step in range(first, last):
+            made = following.result()
+            if step + 1 < last:
+                following = thread.submit(make, step + 1)
+            yield made
+
+
 def upcoming(
     sampler: Sampler, first: int, last: int, device: torch.device, *, rank: int = 0, world: int = 1
 ) -> Batches:
@@ -40,12 +56,6 @@ def upcoming(
 
     A thread makes one while another is used.
     """
-    if first >= last:
-        return
-    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="batches") as thread:
-        following = thread.submit(sampler.batch, first, rank, world)
-        for step in range(first, last):
-            images, masks, points = following.result()
-            if step + 1 < last:
-                following = thread.submit(sampler.batch, step + 1, rank, world)
+    with closing(ahead(lambda step: sampler.batch(step, rank, world), first, last)) as made:
+        for images, masks, points in made:
             yield to_input(images, device), to_device(masks, device), to_device(points, device)

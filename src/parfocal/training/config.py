@@ -96,6 +96,11 @@ class TrainConfig(Config):
     precision: Literal["auto", "bf16-mixed", "32-true"] = Field(
         default="auto", description="auto takes bfloat16 autocast where the hardware computes in it"
     )
+    resident: Literal["auto", "on", "off"] = Field(
+        default="auto",
+        description="keep the training pictures on the device and change them there; auto: on a GPU, where they take "
+        "at most a tenth of its free memory. Off: the host changes them. The two differ by rounding",
+    )
     checkpoint_every: int | None = Field(
         default=None, ge=1, description="steps between checkpoints, beside those by time"
     )

@@ -7,6 +7,7 @@ import time
 from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import asdict
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -20,13 +21,13 @@ from parfocal.memory.sampler import Sampler
 from parfocal.objectives import MAIN, Batch, Objective
 from parfocal.preprocessing.shards import Arrays
 from parfocal.training import checkpoint as checkpoints
-from parfocal.training import hardware
+from parfocal.training import hardware, resident
 from parfocal.training.batches import Batches, upcoming
 from parfocal.training.config import TrainConfig, learning_rate
 from parfocal.training.hardware import first_alone
 from parfocal.training.normalization import Weights, weights_of
 from parfocal.training.players import Players
-from parfocal.training.state import FitResult, State, differing, fingerprint
+from parfocal.training.state import RESIDENT, FitResult, State, differing, fingerprint
 from parfocal.training.validation import score_by_instrument
 
 _WARM_STEPS, _TIMED_STEPS = 2, 4
@@ -98,8 +99,17 @@ class _Training:
         self.fabric, self.sampler, self.objective, self.validation = fabric, sampler, objective, validation
         self.config, self.folder, self.reporter, self.run, self.stage = config, folder, reporter, run, stage
         self.precision = hardware.precision(config.precision, fabric.device)
+        self.resident = first_alone(
+            fabric, lambda: resident.chosen(config.resident, sampler, fabric.device, reporter.note)
+        )
         self.fingerprint = fingerprint(
-            model, sampler, validation, config, precision=self.precision, world=fabric.world_size
+            model,
+            sampler,
+            validation,
+            config,
+            precision=self.precision,
+            world=fabric.world_size,
+            resident=self.resident,
         )
         self.players = Players(fabric, model, objective, config)
         self.model = self.players.networks[MAIN]
@@ -148,7 +158,13 @@ class _Training:
 
     def _batches(self, first: int, last: int) -> Batches:
         rank, world = self.fabric.global_rank, self.fabric.world_size
+        if self.resident:
+            return self._pictures.upcoming(first, last, rank=rank, world=world)
         return upcoming(self.sampler, first, last, self.fabric.device, rank=rank, world=world)
+
+    @cached_property
+    def _pictures(self) -> resident.Resident:
+        return resident.Resident(self.sampler, self.fabric.device)
 
     def _step(self, step: int, images: torch.Tensor, masks: torch.Tensor, points: torch.Tensor) -> None:
         # Dropout, and whatever else a network draws, comes from PyTorch's generator: seeded by step, it has no past.
@@ -245,6 +261,7 @@ class _Training:
         found = first_alone(self.fabric, self._read)
         if found is None:
             return False
+        self.resident = RESIDENT in found.meta["fingerprint"]
         self.players.restore(found.tensors)
         self.best = checkpoints.under("best/", found.tensors)
         self.state = State(**found.meta["state"])
@@ -258,6 +275,9 @@ class _Training:
         found = checkpoints.latest(self.folder, self.reporter.note) if self.folder is not None else None
         if found is None:
             return None
+        if self.config.resident == "auto":  # what was free when it began decides, not what is free now
+            self.fingerprint.pop(RESIDENT, None)
+            self.fingerprint |= {RESIDENT: True} if RESIDENT in found.meta["fingerprint"] else {}
         names = differing(found.meta["fingerprint"], self.fingerprint)
         if names:
             raise UsageError(

@@ -17,6 +17,8 @@ from parfocal.training.normalization import Weights
 
 PACING = {"checkpoint_every", "checkpoint_seconds"}
 """Settings that may change between a checkpoint and its continuation."""
+RESIDENT = "train.resident"
+"""In a fingerprint, where the device changed the training pictures; what was asked for may have been `auto`."""
 
 
 @dataclass(frozen=True)
@@ -83,18 +85,20 @@ def fingerprint(
     *,
     precision: str,
     world: int,
+    resident: bool,
 ) -> dict[str, Any]:
     """Everything a resumed run must share with the one that was stopped, as JSON, under names for people."""
     weights = hashlib.sha256()
     for name, value in model.state_dict().items():
         weights.update(name.encode() + value.detach().cpu().contiguous().numpy().tobytes())
-    settings = config.model_dump(mode="json", exclude=PACING)
+    settings = config.model_dump(mode="json", exclude=PACING | {"resident"})
     return {f"train.{key}": value for key, value in settings.items()} | {
         "initial weights": weights.hexdigest(),
         "training pictures": sampler.describe(),
         "validation pictures": {name: len(arrays) for name, arrays in validation.items()},
         "precision": precision,
         "processes": world,
+        **({RESIDENT: True} if resident else {}),
     }
 
 

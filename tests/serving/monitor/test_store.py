@@ -1,15 +1,16 @@
 import base64
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from monitor_kit import observation, promote, wire
+from monitor_kit import WIDTH, observation, promote, wire
 from parfocal_serving.monitor import detectors
 from parfocal_serving.monitor.database import connect
-from parfocal_serving.monitor.references import References
+from parfocal_serving.monitor.references import WINDOW, References
 from parfocal_serving.monitor.standing import Stream, standing
 from parfocal_serving.monitor.store import Store, counters
 from postgres_kit import BOTH
@@ -17,8 +18,10 @@ from sqlalchemy import text
 
 from parfocal.core.errors import UsageError
 from parfocal.core.types import Observation
-from parfocal.drift import reference
+from parfocal.drift import FAMILY, mmd, reference
 from parfocal.drift.cusum import State, advance, normal_scores
+from parfocal.drift.plausibility import MEASURES
+from parfocal.drift.reference import DriftConfig
 
 
 class World:
@@ -282,3 +285,55 @@ def test_which_model_answered_a_patient_can_be_asked(world: World, id_: str) -> 
     world.send([observation(i, reference=id_, patient_hmac="ab12", model_version=str(i)) for i in range(3)])
     asked = "SELECT model_version FROM monitor_observations WHERE patient_hmac = 'ab12' ORDER BY time"
     assert world.rows(asked) == [("0",), ("1",), ("2",)]
+
+
+@BOTH
+def test_the_newest_cases_together_are_held_against_the_reference_however_they_were_cut_into_posts(
+    world: World, id_: str
+) -> None:
+    seen = [observation(i, reference=id_) for i in range(90)]
+    seen[60] = observation(60, reference=id_, embedding=())
+    for cut in (slice(0, 5), slice(5, 50), slice(50, 61), slice(61, 90)):
+        world.send(seen[cut])
+    detector = reference.read(world.state / "serving/fundus/bundles/bundle1/reference.npz").windows["A"]
+    vectors = np.array([one.embedding for one in seen if one.embedding])
+    wanted = mmd.statistic(detector.reference, detector.coordinates(vectors)[-detector.window :])
+    found = world.stream("A", WINDOW)
+    assert found.statistic == pytest.approx(wanted, rel=1e-9)
+    assert (found.observations, found.history[0][0], found.alarm) == (89, detector.window, False)
+    assert found.limit is not None
+    assert (found.limit.threshold, found.limit.calibration_size) == (detector.threshold, detector.held_out)
+
+
+def test_one_patient_again_and_again_is_seen_by_the_window_alone_and_a_reset_empties_it(world: World, id_: str) -> None:
+    again = [observation(i, reference=id_, embedding=(0.3,) * WIDTH) for i in range(120)]
+    received = world.send(again)
+    assert {(alarm.instrument, alarm.stream) for alarm in received.alarms} == {("A", WINDOW)}
+    with world.database.write() as connection:
+        detectors.reset(connection, "fundus", "A", id_, "Ada", "a test eye", 5.0)
+    assert world.stream("A", WINDOW).observations == 0
+    assert not world.send([observation(200 + i, reference=id_) for i in range(20)]).alarms
+    found = world.stream("A", WINDOW)
+    assert (found.observations, found.statistic, found.history) == (20, 0.0, ()), "it is not full yet"
+
+
+def test_the_detectors_are_those_of_the_reference_however_many(tmp_path: Path) -> None:
+    def full(number: int, id_: str = "") -> Observation:
+        one, rng = observation(number, reference=id_), np.random.default_rng([number, 9])
+        shape = {f"disc.{name}": float(np.exp(0.1 * rng.normal())) for name in MEASURES}
+        more = {"width": 48.0, "height": 48.0, "sharpness": float(np.exp(rng.normal())), "flat": 0.1, "make": "kit"}
+        return replace(
+            one, shape={**one.shape, **shape, "disc.empty": 0.0}, acquisition={**one.acquisition, **more}
+        )  # fmt: skip
+
+    promote(tmp_path)
+    file = tmp_path / "serving/fundus/bundles/bundle1/reference.npz"
+    reference.fit({"A": [full(10_000 + i) for i in range(60)]}, DriftConfig(), extractor="", seed=0).write(file)
+    world = World(tmp_path)
+    champion = world.references.champion
+    assert champion is not None
+    world.send([full(i, champion.reference_id) for i in range(30)])
+    with world.database.read() as connection:
+        (watched,) = standing(connection, world.references, "fundus")
+    assert {stream.name: stream.observations for stream in watched.streams} == dict.fromkeys(FAMILY, 30)
+    world.database.close()

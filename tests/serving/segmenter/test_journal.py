@@ -139,8 +139,19 @@ def test_a_database_without_room_still_delivers_what_the_journal_took(
     outbox.flush()
     outbox.close()
     with pytest.raises(OSError, match="descriptor"):
-        held.accept({"time": 1.0})
+        held.accept(known("d"))
 
 
 def _full(*_: object) -> None:
     raise sqlite3.OperationalError("database or disk is full")
+
+
+def test_names_of_any_letters_come_out_of_the_journal_as_they_went_in(tmp_path: Path) -> None:
+    said = {**known("a"), "instrument": 'Übung "1" \\ 😀\n', "patient_hmac": None}
+    outbox = Outbox(tmp_path, 10)
+    assert outbox.accept(dict(said)) is not None
+    outbox.close()
+    again = Outbox(tmp_path, 10)
+    assert again.slot is not None
+    (row,) = again.slot.batch(10)
+    assert json.loads(row.body) == {**said, "seq": 1}

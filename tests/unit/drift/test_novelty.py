@@ -10,7 +10,7 @@ from parfocal.core.types import Observation
 from parfocal.drift.novelty import Candidate, NoveltyConfig, group, merge, rename
 from parfocal.drift.reference import DriftConfig, Reference, fit
 
-SETTINGS = NoveltyConfig(size=8, label=5)
+SETTINGS = NoveltyConfig(size=8, label=5, apart=1.5)
 WHERE = {"A": 0.0, "B": 6.0, "X": -8.0, "Y": 15.0}
 """A and B are known."""
 

@@ -68,24 +68,52 @@ def test_an_export_that_redraws_the_masks_is_made_again_in_full_precision(
 
     monkeypatch.setattr("parfocal.inference.agreement.agreement", measured)
     exported, tried = export_agreeing(network, tmp_path, 32, network_input(frames(4)), least=0.999)
-    assert tried["f16"] == 0.9
-    assert tried["f32"] >= 0.999
-    assert exported["openvino"].agreement == tried["f32"]
+    assert tried["openvino-f16"] == 0.9
+    assert tried["openvino-f32"] >= 0.999
+    assert exported["openvino"].agreement == tried["openvino-f32"]
     assert exported["openvino"].file == OpenVINORuntime.file
     assert OpenVINORuntime(tmp_path).precision == "f32"
 
 
 def test_the_fast_precision_is_kept_when_it_agrees(network: torch.nn.Module, tmp_path: Path) -> None:
     exported, tried = export_agreeing(network, tmp_path, 32, network_input(frames(4)), least=0.5)
-    assert list(tried) == ["f16"]
-    assert exported["openvino"].agreement == tried["f16"]
+    assert list(tried) == ["openvino-f16"]
+    assert exported["openvino"].agreement == tried["openvino-f16"]
     assert OpenVINORuntime(tmp_path).precision == "f16"
 
 
 def test_an_export_that_never_agrees_leaves_the_weights_alone(network: torch.nn.Module, tmp_path: Path) -> None:
     exported, tried = export_agreeing(network, tmp_path, 32, network_input(frames(4)), least=1.01)
     assert exported == {}
-    assert list(tried) == ["f16", "f32"]
+    assert list(tried) == ["openvino-f16", "openvino-f32"]
+    assert {file.name for file in tmp_path.iterdir()} == {models.WEIGHTS, models.MODEL}
+
+
+def test_every_runtime_that_is_asked_for_is_exported_in_that_order(network: torch.nn.Module, tmp_path: Path) -> None:
+    pytest.importorskip("onnxruntime")
+    asked = ("onnxruntime", "openvino")
+    exported, tried = export_agreeing(network, tmp_path, 32, network_input(frames(4)), least=0.5, runtimes=asked)
+    assert tuple(exported) == asked
+    assert exported["onnxruntime"].agreement == tried["onnxruntime-f32"] > 0.99
+    assert (tmp_path / exported["onnxruntime"].file).is_file()
+
+
+def test_a_runtime_that_cannot_express_the_network_is_left_out_with_a_note(
+    network: torch.nn.Module, tmp_path: Path
+) -> None:
+    pytest.importorskip("onnxruntime")
+
+    class Strange(torch.nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return x[:, :1] + torch.linalg.svdvals(x).sum()  # no operator of ONNX
+
+    notes: list[str] = []
+    exported, tried = export_agreeing(
+        Strange(), tmp_path, 32, network_input(frames(1)), runtimes=("onnxruntime",), note=notes.append
+    )
+    assert (exported, tried) == ({}, {})
+    assert len(notes) == 1
+    assert "svdvals" in notes[0]
     assert {file.name for file in tmp_path.iterdir()} == {models.WEIGHTS, models.MODEL}
 
 

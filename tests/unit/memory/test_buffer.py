@@ -172,6 +172,8 @@ def test_logits_and_what_is_carried_survive_the_disk_and_follow_their_pictures(m
     assert left.logits("disc")["B"][:, 0, 0, 0].tolist() == [2.0], "the row of the picture that stays"
     assert left.carried == {}, "what was computed of purged pictures goes with them"
     assert read.purge_patient("nobody").carried == read.carried
+    shared = read.with_carried("together", {"w": np.array([2.5], np.float32)}).with_carried("cup", {})
+    assert shared.purge_patient("Cleo").carried == {}, "of a network of several structures, too"
 
 
 def test_what_is_carried_is_replaced_by_what_comes(memory: Memory) -> None:

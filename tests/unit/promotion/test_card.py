@@ -44,6 +44,13 @@ def file(model: Path, judged: Evaluation, origin: Origin = evidence.UNKNOWN, by:
     )
 
 
+def test_a_card_says_that_the_scores_are_of_clicks(model: Path) -> None:
+    told = file(model, better(manifest.read(model).checksum, "a" * 64))
+    assert "answers clicks" not in card.render(told)
+    told["model"] = {**told["model"], "clicked": ["disc"]}  # type: ignore[dict-item]
+    assert "after one click a structure that was placed with the truth's help" in card.render(told)
+
+
 def test_a_card_has_every_section_and_a_row_for_every_cell(model: Path) -> None:
     judged = better(manifest.read(model).checksum, "a" * 64)
     page = card.render(file(model, judged, Origin(ALARM, "registry/parfocal@sha256:12"), by=""))

@@ -14,6 +14,7 @@ from parfocal.preprocessing.shards import Arrays
 from parfocal.steps.config import RunConfig
 from parfocal.steps.learning import Learner
 from parfocal.steps.lesson import Learned, Lesson, learn
+from parfocal.steps.remembering import one_by_one
 from parfocal.strategies import FAMILY
 
 SMALL = {"depth": 2, "width": 6, "increment": 1.0, "dropout": 0.2}
@@ -188,6 +189,12 @@ def test_a_network_that_the_champion_lacks_is_trained_from_nothing(tmp_path: Pat
     assert learned.finished.alpha == 1.0
     assert "disc/score" in run.logged
     assert learned.carried == {}
+
+
+def test_cases_come_one_by_one_in_their_order_as_what_is_measured_of_each_is_theirs() -> None:
+    many = discs(9, 6, 50)
+    found = [(batch.images[0].permute(1, 2, 0) * 255).round().byte().numpy() for batch in one_by_one(many)]
+    np.testing.assert_array_equal(np.stack(found), many.image)
 
 
 def test_patience_waits_for_the_mean_of_all_instruments(champion: Path, tmp_path: Path) -> None:

@@ -12,10 +12,11 @@ from safetensors.torch import load_file
 
 from parfocal.core import bundle, manifest
 from parfocal.core.errors import DataContractError, UsageError
+from parfocal.core.task import task
 from parfocal.core.types import Split
 from parfocal.models import transfer
 from parfocal.preprocessing.shards import read_dataset
-from parfocal.steps import pretrain, train
+from parfocal.steps import preprocess, pretrain, sides, train
 from parfocal.training import pretrained
 
 QUICK = ("pretrain.steps=6", "pretrain.batch_size=4", "pretrain.validate_every=3")
@@ -69,6 +70,23 @@ def test_restoration_learns_from_every_training_image_and_from_none_that_is_held
     assert (found.objective, found.task) == ("restore", "fundus")
     assert [parent.kind for parent in made.parents] == ["dataset"]
     assert 0 < run.logged["pretrain/score"] <= 1
+
+
+def test_a_patient_who_is_tested_here_was_not_learned_from_there(folder: Path, tmp_path: Path) -> None:
+    """Unlabelled pictures of held-out patients stay out, and another deal of the same patients is refused."""
+    dealt = learning_kit.config("split.key=another", *QUICK)
+    preprocess.run(folder / "photos", tmp_path / "a", dealt, champion=None, reporter=data_kit.Notes())
+    make(tmp_path, tmp_path / "p")
+    with pytest.raises(DataContractError, match="are held out here and learned from"):
+        fit(folder, tmp_path / "m", tmp_path / "p")
+    with pytest.raises(DataContractError, match="are held out here and learned from"):
+        sides.refuse_two([folder / "a", tmp_path / "a"], [folder / "a"])
+    whole = read_dataset(folder / "a").unlabelled
+    config = learning_kit.config()
+    structure = task("fundus").structures[0]
+    left = pretrain._unlabelled(folder / "a", structure, config, {whole[0].patient})
+    assert left is not None
+    assert len(left) == len(whole) - 1
 
 
 def test_localisation_learns_from_centres_with_and_without_a_mask(folder: Path, tmp_path: Path) -> None:

@@ -14,14 +14,19 @@ from safetensors.numpy import load_file
 
 from parfocal.cli import parfocal
 from parfocal.core import bundle, manifest
+from parfocal.core.errors import UsageError
 from parfocal.core.task import Structure
 from parfocal.core.types import Split
+from parfocal.inference.config import SegmentConfig
 from parfocal.inference.predictor import Predictor
 from parfocal.memory.buffer import Memory
 from parfocal.memory.sampler import Sampler, Source
 from parfocal.preprocessing.shards import read_dataset
-from parfocal.steps import retrain, unlabelled
+from parfocal.steps import retrain, segment, unlabelled
+from parfocal.steps.config import RunConfig
+from parfocal.steps.drawing import Drawer
 from parfocal.steps.learning import Learner
+from parfocal.steps.lesson import refuse_other_strategy
 
 QUICK = ("retrain.train.steps=2", "retrain.train.validate_every=2")
 
@@ -41,7 +46,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return made
 
 
-def test_instruments_keep_their_networks_and_the_predictor_takes_the_declared_ones(folder: Path) -> None:
+def test_instruments_keep_their_networks_and_the_predictor_takes_the_declared_ones(
+    folder: Path, tmp_path: Path
+) -> None:
     learning_kit.challenge(folder, folder / "norms", *QUICK, "retrain.strategy.name=instrument_norm", key="norms")
     spec = bundle.read(folder / "norms")
     first, after = manifest.read(folder / "first").files, manifest.verify(folder / "norms").files
@@ -64,6 +71,39 @@ def test_instruments_keep_their_networks_and_the_predictor_takes_the_declared_on
     assert (disc(predictor.predict(image, "B")) != disc(champion.predict(image))).any()
     for unknown in ("", "C"):
         np.testing.assert_array_equal(disc(predictor.predict(image, unknown)), disc(predictor.predict(image, "B")))
+    for said, meant in (("A", "A"), ("", "B")):
+        drawer = Drawer(folder / "norms", spec, SegmentConfig(instrument=said))
+        np.testing.assert_array_equal(disc(drawer._cascade(image)[1]), disc(predictor.predict(image, meant)))
+    file = data_kit.write(tmp_path / "eye.png", image)
+    with pytest.raises(UsageError, match="has not learned Z"):
+        segment.run(
+            folder / "norms", [file], tmp_path / "out", RunConfig.parse({"segment": {"instrument": "Z"}}),
+            reporter=data_kit.Notes(),
+        )  # fmt: skip
+
+
+def test_the_newest_is_the_last_instrument_that_a_network_had_labels_of(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the importance of its weights to that instrument would never enter what ewc carries."""
+    champion = bundle.read(folder / "first")
+    later = champion.datasets[0].model_copy(update={"instrument": "C"})
+    before = champion.model_copy(update={"datasets": (*champion.datasets, later)})
+    monkeypatch.setattr(retrain, "learn", lambda lesson, *_: lesson)
+    course = retrain._Course(folder / "b", folder / "first", before, (), None, None)  # type: ignore[arg-type]
+    pictures = Memory.read(folder / "first-memory").arrays("cup")
+    taught = course.teach("cup", pictures["A"], champion.structures["cup"], Memory(), pictures, dict, {})
+    assert taught[0].newest == "A"
+
+
+def test_checkpoints_of_another_strategy_are_refused(tmp_path: Path) -> None:
+    asked = [learning_kit.config(f"retrain.strategy.name={name}") for name in ("ewc", "ewc", "lwf")]
+    for config in asked[:2]:
+        refuse_other_strategy(tmp_path, config)
+    with pytest.raises(UsageError, match="made with another strategy"):
+        refuse_other_strategy(tmp_path, asked[2])
+    with pytest.raises(UsageError, match="made with another strategy"):
+        refuse_other_strategy(tmp_path, learning_kit.config("retrain.strategy={name: ewc, strength: 3}"))
 
 
 def test_logits_are_kept_beside_the_exemplars_of_a_full_memory(folder: Path) -> None:
@@ -98,6 +138,14 @@ def test_adapting_takes_pictures_that_nobody_labelled_as_the_champion_frames_the
     for number in range(3):
         data_kit.write(photos / "unlabelled" / f"x{number}.png", data_kit.picture(500 + number))
     data_kit.dataset(photos, tmp_path / "u", instrument="U", champion=folder / "first")
+    tested = read_dataset(tmp_path / "u").on(Split.TEST)[0].patient
+    data_kit.write(photos / "unlabelled" / "x3.png", data_kit.picture(503))
+    names = [*data_kit.patients(8, "u"), "x0", "x1", "x2"]
+    lines = ["name,patient", *(f"{name},{name}" for name in names), f"x3,{tested}"]
+    (photos / "cases.csv").write_text("\n".join(lines) + "\n")
+    data_kit.dataset(photos, tmp_path / "v", instrument="U", champion=folder / "first")
+    assert len(read_dataset(tmp_path / "v").unlabelled) == 4
+    assert len(unlabelled.frames(tmp_path / "v", folder / "first")["disc"]) == 3, "one is of a test patient"
     found = unlabelled.frames(tmp_path / "u", folder / "first")
     assert len(found["disc"]) == 3
     assert (found["disc"].mask == 255).all()

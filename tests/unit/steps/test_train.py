@@ -31,7 +31,7 @@ def test_a_bundle_has_a_network_a_structure_its_export_and_where_it_came_from(fo
         } <= set(manifest.read(made).files)
     assert [ref.checksum for ref in spec.datasets] == [manifest.read(folder / "a").checksum]
     assert [parent.kind for parent in manifest.read(made).parents] == ["dataset"]
-    assert run.logged["disc/agreement/f16"] >= 0.998
+    assert run.logged["disc/agreement/openvino-f16"] >= 0.998
 
 
 def test_the_memory_holds_training_cases_only_and_no_more_than_its_bound(folder: Path) -> None:

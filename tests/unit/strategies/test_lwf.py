@@ -26,6 +26,14 @@ def test_the_cross_entropy_is_of_softened_probabilities() -> None:
     assert float(distillation(said, said, 2.0)) == pytest.approx(entropy)
 
 
+def test_classes_are_softened_together_and_the_zero_of_their_logits_is_free() -> None:
+    """T = 2, champion's logits 0, 0, 2 log 2: q = 1/4, 1/4, 1/2; the network's are equal: p = 1/3, so log 3."""
+    said = torch.tensor([0.0, 0.0, 2 * log(2)])[None, :, None, None].repeat(2, 1, 4, 3)
+    assert float(distillation(torch.full_like(said, 5.0), said, 2.0)) == pytest.approx(log(3))
+    entropy = 2 * 0.25 * log(4) + 0.5 * log(2)
+    assert float(distillation(said, said + 7.0, 2.0)) == pytest.approx(entropy, rel=1e-5)
+
+
 def test_the_slope_is_the_difference_of_softened_probabilities_over_the_temperature() -> None:
     """(p - q) / T with p = 1/2, q = 3/4, T = 2."""
     logits = torch.zeros(1, 1, 1, 1, requires_grad=True)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from parfocal.studies import changes, detection
+from parfocal.studies import detection_tables as tables
 from parfocal.studies.changes import ARMS, FRAMING, apply
 
 
@@ -20,16 +21,16 @@ def square(height: int = 60, width: int = 80) -> dict[str, np.ndarray]:
 
 def test_the_area_under_the_curve_is_the_share_of_pairs_that_are_in_order() -> None:
     usual, changed = np.array([0.0, 1.0, 2.0]), np.array([1.0, 3.0])
-    assert detection.auroc(usual, changed) == pytest.approx((1.5 + 3) / 6)
-    assert detection.auroc(usual, usual) == 0.5
+    assert tables.auroc(usual, changed) == pytest.approx((1.5 + 3) / 6)
+    assert tables.auroc(usual, usual) == 0.5
 
 
 def test_a_delay_is_counted_in_cases() -> None:
     z = np.full((10, 1), 2.5)
-    assert detection.delay(z, 8.0, 0.5) == 4
-    assert detection.delay(np.hstack([z, np.zeros((10, 1))]), 8.0, 0.5) == 4, "any stream will do"
-    assert detection.delay(np.zeros((10, 1)), 8.0, 0.5) is None
-    assert detection.delay(z, np.inf, 0.5) is None
+    assert tables.delay(z, 8.0, 0.5) == 4
+    assert tables.delay(np.hstack([z, np.zeros((10, 1))]), 8.0, 0.5) == 4, "any stream will do"
+    assert tables.delay(np.zeros((10, 1)), 8.0, 0.5) is None
+    assert tables.delay(z, np.inf, 0.5) is None
 
 
 @pytest.mark.parametrize("name", ARMS)

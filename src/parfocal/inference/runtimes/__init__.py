@@ -7,16 +7,20 @@ a picture's result does not depend on the batch it is in.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import ClassVar, Protocol
+from typing import TYPE_CHECKING, ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from parfocal.core.registry import Family
 
+if TYPE_CHECKING:
+    from torch import nn
+
 FAMILY = Family(
     "runtimes",
     {
+        "onnxruntime": "parfocal.inference.runtimes.onnxruntime:ONNXRuntime",
         "openvino": "parfocal.inference.runtimes.openvino:OpenVINORuntime",
         "pytorch": "parfocal.inference.runtimes.pytorch:PyTorchRuntime",
     },
@@ -55,6 +59,25 @@ class Runtime(Protocol):
         """The same probabilities and, from the same pass, the spatial mean of every encoder level, float32 [N, D].
 
         D is 0 for a network or an export that does not give them: then no drift of appearance can be seen.
+        """
+        ...
+
+
+class Exporter(Runtime, Protocol):
+    """A runtime that loads what was written for it beside the weights.
+
+    Attributes:
+        precisions: that it can be written in, fastest first.
+    """
+
+    precisions: ClassVar[tuple[str, ...]]
+
+    @staticmethod
+    def export(model: nn.Module, folder: Path, size: int, precision: str, *, channels: int = 3) -> None:
+        """Write `file`, and others that share its stem, into the structure's folder.
+
+        Raises:
+            RuntimeError: the network cannot be exported.
         """
         ...
 

@@ -5,12 +5,10 @@ Loading needs OpenVINO alone; only `export` knows PyTorch.
 
 from __future__ import annotations
 
-import copy
 import threading
-import warnings
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,9 +18,8 @@ from parfocal.core.errors import DataContractError
 if TYPE_CHECKING:
     from torch import nn
 
-Precision = Literal["f16", "f32"]
-HALF: Precision = "f16"
-FULL: Precision = "f32"
+HALF = "f16"
+FULL = "f32"
 _PRECISION = ["parfocal", "precision"]
 """Where in the export's own metadata the precision stands, so that one file says how it is to be computed."""
 
@@ -31,6 +28,7 @@ class OpenVINORuntime:
     """Executes openvino.xml on the CPU, tuned for the latency of one picture; each thread has a request of its own."""
 
     file: ClassVar[str] = "openvino.xml"
+    precisions: ClassVar[tuple[str, ...]] = (HALF, FULL)
 
     def __init__(self, folder: Path) -> None:
         file = Path(folder) / self.file
@@ -60,9 +58,14 @@ class OpenVINORuntime:
             features.append(found[1] if len(found) > 1 else np.zeros((1, 0), np.float32))
         return np.concatenate(probabilities), np.concatenate(features)
 
+    @staticmethod
+    def export(model: nn.Module, folder: Path, size: int, precision: str = HALF, *, channels: int = 3) -> None:
+        """Write openvino.xml and openvino.bin into `folder`, as the function of this name does."""
+        export(model, folder, size, precision, channels=channels)
+
 
 def export(
-    model: nn.Module, folder: Path, size: int, precision: Precision = HALF, *, channels: int = 3, masks: bool = True
+    model: nn.Module, folder: Path, size: int, precision: str = HALF, *, channels: int = 3, masks: bool = True
 ) -> None:
     """Write openvino.xml and openvino.bin into `folder`: any batch size, `size` x `size` pixels, probabilities out.
 
@@ -81,43 +84,17 @@ def export(
     import openvino
     import torch
 
-    from parfocal import models
+    from parfocal.inference.runtimes.exportable import exportable, sides, tracing
 
-    depth = models.slices_of(model)
-    sides = [channels, *([depth] if depth else []), size, size]
-    copied = copy.deepcopy(model).cpu()
-    network = (_exportable(copied) if masks else copied).eval()
-    with torch.no_grad(), warnings.catch_warnings():
-        # OpenVINO traces with TorchScript, which warns of its own age and of the network's check of its input's sides.
-        # `torch.export` gave the same numbers in three times the time.
-        warnings.filterwarnings("ignore", "Converting a tensor to a Python|`torch.jit.trace")
+    shape = sides(model, channels, size)
+    with tracing():
         graph = openvino.convert_model(
-            network,
-            example_input=torch.zeros(1, *sides),
-            input=[openvino.PartialShape([-1, *sides])],
+            exportable(model, masks=masks),
+            example_input=torch.zeros(1, *shape),
+            input=[openvino.PartialShape([-1, *shape])],
         )
     graph.set_rt_info(precision, _PRECISION)
     openvino.save_model(graph, folder / OpenVINORuntime.file, compress_to_fp16=precision == HALF)
-
-
-def _exportable(model: nn.Module) -> nn.Module:
-    """The network that ends in probabilities and, where it has them, has its pooled features as a second output."""
-    import torch
-    from torch import nn
-
-    from parfocal import models
-
-    class Exportable(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.model = model
-
-        def forward(self, x: torch.Tensor) -> torch.Tensor | tuple[torch.Tensor, torch.Tensor]:
-            logits, features = models.describer(self.model)(x)
-            probability = models.probabilities(logits)
-            return (probability, features) if features.shape[1] else probability
-
-    return Exportable()
 
 
 @lru_cache(maxsize=1)

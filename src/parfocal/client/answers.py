@@ -1,0 +1,207 @@
+"""What the segmenter answers, as values. Fields that a newer service has and this client does not know are left out."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from parfocal.core.errors import DataContractError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, slots=True)
+class Click:
+    """One click on a pixel, from the top left; `object` False says "this is background"."""
+
+    row: int
+    column: int
+    object: bool = True
+
+    def json(self) -> dict[str, Any]:
+        """As the service reads it."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """Who answered."""
+
+    task: str
+    version: str
+    checksum: str
+    runtime: str
+
+
+@dataclass(frozen=True, slots=True)
+class RunLengths:
+    """COCO's run lengths, not compressed: pixels outside, inside, outside, ... down one column after another."""
+
+    height: int
+    width: int
+    counts: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """One structure.
+
+    Attributes:
+        mask: a PNG file, 0 and 255, of the picture's size; empty where it was not asked for.
+        rle: the same as run lengths, where they were asked for.
+        contour: [x, y] in pixels of the largest outline's corners.
+        area, radius: pixels.
+        contour_mm, area_mm2, radius_mm: None where the size of a pixel is not known.
+    """
+
+    mask: bytes
+    rle: RunLengths | None
+    contour: tuple[tuple[int, int], ...]
+    area: int
+    radius: float
+    contour_mm: tuple[tuple[float, float], ...] | None = None
+    area_mm2: float | None = None
+    radius_mm: float | None = None
+
+    def pixels(self) -> NDArray[np.bool_]:
+        """The mask, bool [H, W].
+
+        Raises:
+            DataContractError: the answer came without masks.
+        """
+        import numpy as np
+
+        if self.rle is not None:
+            inside = np.arange(len(self.rle.counts)) % 2 == 1
+            flat = np.repeat(inside, self.rle.counts)
+            return flat.reshape(self.rle.width, self.rle.height).T
+        if not self.mask:
+            raise DataContractError("the answer came without masks", next="ask with masks='png' or masks='rle'")
+        import cv2
+
+        picture: Any = cv2.imdecode(np.frombuffer(self.mask, np.uint8), cv2.IMREAD_GRAYSCALE)
+        found: NDArray[np.bool_] = picture > 0
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class Segmented:
+    """A picture's structures; `request_id` is a case for `Client.refine`."""
+
+    request_id: str
+    instrument: str | None
+    model: Model
+    structures: Mapping[str, Found]
+    cdr: float | None
+    vertical_cdr: float | None
+    quality: tuple[str, ...]
+    spacing_mm: tuple[float, float] | None
+    timing_ms: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Refined:
+    """The answer to every click so far; `case` names the picture while the service remembers it."""
+
+    request_id: str
+    case: str
+    structure: str
+    found: Found
+    model: Model
+    outer: str | None
+    timing_ms: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Instrument:
+    """An instrument that the champion has learned; what is not known to the service is None."""
+
+    name: str
+    patients: int | None
+    learned: str | None
+    network: str
+
+
+@dataclass(frozen=True, slots=True)
+class Instruments:
+    """What the champion knows; `known` and `network` are of the instrument that was asked about, else None."""
+
+    version: str
+    instruments: tuple[Instrument, ...]
+    known: bool | None
+    network: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Models:
+    """Who answers; None where there is none."""
+
+    task: str
+    champion: Model | None
+    clicks: Model | None
+
+
+def segmented(values: Mapping[str, Any]) -> Segmented:
+    """The answer of /segment."""
+    spacing = values.get("spacing_mm")
+    return Segmented(
+        request_id=values["request_id"],
+        instrument=values["instrument"],
+        model=_model(values["model"]),
+        structures={name: _found(one) for name, one in values["structures"].items()},
+        cdr=values["cdr"],
+        vertical_cdr=values["vertical_cdr"],
+        quality=tuple(values["quality"]),
+        spacing_mm=None if spacing is None else (spacing[0], spacing[1]),
+        timing_ms=values["timing_ms"],
+    )
+
+
+def refined(values: Mapping[str, Any]) -> Refined:
+    """The answer of /refine."""
+    return Refined(
+        request_id=values["request_id"],
+        case=values["case"],
+        structure=values["structure"],
+        found=_found(values),
+        model=_model(values["model"]),
+        outer=values["outer"],
+        timing_ms=values["timing_ms"],
+    )
+
+
+def instruments(values: Mapping[str, Any]) -> Instruments:
+    """The answer of /instruments."""
+    every = tuple(
+        Instrument(one["name"], one["patients"], one["learned"], one["network"]) for one in values["instruments"]
+    )
+    asked = values.get("asked") or {}
+    return Instruments(values["version"], every, asked.get("known"), asked.get("network"))
+
+
+def models(values: Mapping[str, Any]) -> Models:
+    """The answer of /models."""
+    champion, clicks = values["champion"], values["clicks"]
+    return Models(values["task"], champion and _model(champion), clicks and _model(clicks))
+
+
+def _model(values: Mapping[str, Any]) -> Model:
+    return Model(values["task"], values["version"], values["checksum"], values["runtime"])
+
+
+def _found(values: Mapping[str, Any]) -> Found:
+    runs, millimetres = values.get("rle"), values.get("contour_mm")
+    return Found(
+        mask=base64.b64decode(values.get("mask") or ""),
+        rle=RunLengths(runs["size"][0], runs["size"][1], tuple(runs["counts"])) if runs else None,
+        contour=tuple((x, y) for x, y in values["contour"]),
+        area=values["area"],
+        radius=values["radius"],
+        contour_mm=None if millimetres is None else tuple((x, y) for x, y in millimetres),
+        area_mm2=values.get("area_mm2"),
+        radius_mm=values.get("radius_mm"),
+    )
