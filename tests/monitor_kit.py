@@ -214,7 +214,7 @@ class Process:
     def start(self) -> None:
         """Launch it and wait until it answers."""
         self.launch()
-        eventually(self._ready)
+        eventually(self._ready, 120)  # on a busy machine
 
     def kill(self) -> None:
         """As a power cut, for this process."""
@@ -236,8 +236,8 @@ class Process:
     def _ready(self) -> bool:
         assert self.child.poll() is None, self.log.read_text()
         try:
-            return self.client.get("/readyz").status_code == 200
-        except httpx.NetworkError:
+            return self.client.get("/readyz", timeout=5).status_code == 200
+        except httpx.TransportError:
             return False
 
 

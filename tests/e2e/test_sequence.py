@@ -1,4 +1,4 @@
-"""Four simulated cameras in turn: what is claimed of forgetting, with intervals, as the study `sequence` measures it."""
+"""Four simulated cameras in turn: what is claimed of forgetting, with intervals, by the study `sequence`."""
 
 import pytest
 import studies_kit as kit

@@ -21,7 +21,7 @@ def test_the_one_that_waits_takes_over_within_seconds_of_a_kill(tmp_path: Path, 
     with Process(tmp_path, **environment) as first, Process(tmp_path, **environment) as second:
         first.start()
         second.launch()
-        refused = eventually(lambda: _refusal(second))
+        refused = eventually(lambda: _refusal(second), 120)
         assert f"process {first.child.pid}" in refused, "a person is told whom to ask"
         first.send(seen[:40])
         for number in (1, 2):
@@ -45,8 +45,8 @@ def test_the_one_that_waits_takes_over_within_seconds_of_a_kill(tmp_path: Path, 
 def _refusal(process: Process) -> str:
     assert process.child.poll() is None, process.log.read_text()
     try:
-        answer = process.client.post("/observations", json={"observations": []})
-    except httpx.NetworkError:
+        answer = process.client.post("/observations", json={"observations": []}, timeout=5)
+    except httpx.TransportError:
         return ""
     assert answer.status_code == 503
     return str(answer.json()["error"]["what"])

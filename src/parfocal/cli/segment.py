@@ -21,7 +21,12 @@ if TYPE_CHECKING:
 @click.option("--model", required=True, help="Bundle folder, or a version or alias (champion) of the registry.")
 @click.option("--out", required=True, type=click.Path(path_type=Path, file_okay=False), help="Folder to write; new.")
 @click.option("--task", default="fundus", show_default=True, help="Whose registry --model is looked up in.")
-@click.option("--runtime", default="auto", show_default=True, help="openvino, onnxruntime, pytorch; auto: PARFOCAL_RUNTIME, else what fits this machine.")
+@click.option(
+    "--runtime",
+    default="auto",
+    show_default=True,
+    help="openvino, onnxruntime, pytorch; auto: PARFOCAL_RUNTIME, else what fits this machine.",
+)
 @click.option(
     "--post",
     default="",

@@ -37,7 +37,10 @@ class Known(Config):
 class SegmentConfig(Config):
     """How masks are drawn."""
 
-    runtime: str = Field(default="auto", description="openvino, onnxruntime, pytorch; auto: PARFOCAL_RUNTIME, else what fits this machine")
+    runtime: str = Field(
+        default="auto",
+        description="openvino, onnxruntime, pytorch; auto: PARFOCAL_RUNTIME, else what fits this machine",
+    )
     post: PostConfig | None = Field(
         default=None,
         description="post-processing of pictures, in order; none: the task's own, with which a bundle is judged and "

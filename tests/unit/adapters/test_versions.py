@@ -49,13 +49,13 @@ def test_a_ledger_from_before_versions_keeps_its_chain_and_its_guards(tmp_path: 
     engine.dispose()
 
 
-STEP = '''
+STEP = """
 from sqlalchemy import Column, Integer
 revision, down_revision = "v{0}", {1!r}
 def upgrade(op):
     op.create_table("thing{0}", Column("n", Integer))
     {2}
-'''
+"""
 
 
 @BOTH
