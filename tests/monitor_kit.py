@@ -219,12 +219,12 @@ class Process:
     def kill(self) -> None:
         """As a power cut, for this process."""
         self.child.send_signal(signal.SIGKILL)
-        self.child.wait(30)
+        self.child.wait(120)
         self.client.close()
 
     def stop(self) -> None:
         self.child.terminate()
-        self.child.wait(30)
+        self.child.wait(120)
         self.client.close()
 
     def get(self) -> dict[str, Any]:

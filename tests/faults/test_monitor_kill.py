@@ -36,7 +36,7 @@ def test_a_stream_that_was_killed_and_sent_again_ends_where_an_uninterrupted_one
                     answered += 1
             except httpx.TransportError:
                 killed += 1
-            process.child.wait(30)
+            process.child.wait(120)
             process.client.close()
     assert killed == 3, "each was killed before the stream was over"
     assert answered > 0
@@ -83,7 +83,7 @@ def test_a_monitor_killed_between_decision_and_launch_leaves_exactly_one_run(
         process.environment["PARFOCAL_TRIGGER"] = '{"minimum_cases": 2, "minimum_test": 1}'
         process.prelude = POINTS[point]
         process.launch()
-        assert process.child.wait(30) == -9, "it looks at the alarm that stands as soon as it is there"
+        assert process.child.wait(120) == -9, "it looks at the alarm that stands as soon as it is there"
         process.prelude = ""
         process.start()
         (run,) = eventually(lambda: [run for run in process.get()["runs"] if run["ended"]], 60)

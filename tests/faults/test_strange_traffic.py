@@ -158,6 +158,7 @@ def test_twenty_thousand_of_one_instrument_take_no_more_memory_than_two(tmp_path
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(3600)
 @BOTH
 def test_a_million_of_one_instrument(tmp_path: Path, database_url: str) -> None:
     _same_as_ever(many(1_000_000, tmp_path, database_url, 40.0), 1_000_000)

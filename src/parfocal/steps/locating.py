@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from parfocal.core import manifest
 from parfocal.core.errors import DataContractError, UsageError
 from parfocal.core.manifest import Parent
+from parfocal.core.types import Split
 from parfocal.inference import locator
 from parfocal.inference.locator import FOLDER, WEIGHTS
 from parfocal.preprocessing.locate import Locator
 from parfocal.preprocessing.recipes import Recipe
+from parfocal.preprocessing.shards import read_dataset
 from parfocal.steps.config import RunConfig
 
 _NAMED = re.compile("[0-9a-f]{64}")
@@ -72,6 +74,36 @@ def into_dataset(
     else:
         parents = _install(asked.recipe, folder)
     return locator.of(folder, recipe), parents
+
+
+def refuse_learned(asked: RunConfig, instrument: str, sides: Mapping[str, Split]) -> None:
+    """Refuse a localizer that has learned from patients of this instrument on whom the new dataset is judged.
+
+    Args:
+        asked: the run as it was asked for, which says where the localizer lies.
+        instrument: of the new dataset.
+        sides: by patient.
+
+    Raises:
+        DataContractError: there are such patients; found where the localizer's own datasets are still there.
+    """
+    finds = asked.recipe.finds
+    if finds is None or _NAMED.fullmatch(finds.model) or (Path(finds.model) / FOLDER).is_dir():
+        return
+    from parfocal.training import pretrained
+
+    for ref in pretrained.read(Path(finds.model)).datasets:
+        if ref.instrument != instrument or not Path(ref.uri).is_dir():
+            continue
+        learned = {case.patient for case in read_dataset(Path(ref.uri)).on(Split.TRAIN)}
+        both = sorted(learned & {patient for patient, side in sides.items() if side is not Split.TRAIN})
+        if both:
+            raise DataContractError(
+                f"the localizer has learned from {len(both)} patients who are held out here: {both[0]}, ...",
+                where=finds.model,
+                expected="one side a patient",
+                next="preprocess with the quota and split.key of the localizer's dataset, or pretrain it on this one",
+            )
 
 
 def into_bundle(recipe: Recipe, folder: Path, sources: Sequence[Path]) -> None:

@@ -66,6 +66,7 @@ def run(source: Path, out: Path, config: RunConfig, *, champion: Path | None, re
         quota = config.split.new_instrument if champion is not None and first else config.split.initial
         declared = scan.declared_splits or {}
         sides = split.sides([one.case for one in taken], earlier.known, declared, quota, config.split.key)
+        locating.refuse_learned(asked, instrument, sides)
         taken, assisted = _only_training_is_assisted(taken, sides, scratch)
         rejected = [*wrong, *assisted, *(problem for one in left if one.known for problem in one.problems)]
         _enough(taken, sides, rejected, source, quota if first else None)

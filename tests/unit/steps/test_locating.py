@@ -183,6 +183,13 @@ def test_a_localizer_that_learned_from_crops_is_refused(folder: Path, tmp_path: 
         preprocess.run(folder / "photos-a", tmp_path / "d", again, champion=None, reporter=data_kit.Notes())
 
 
+def test_a_localizer_that_learned_patients_who_are_held_out_here_is_refused(folder: Path, tmp_path: Path) -> None:
+    config = settings(f"recipe.locate.model={folder / 'localizer'}", "split.initial=[20, 20, 60]")
+    with pytest.raises(DataContractError, match="who are held out here"):
+        preprocess.run(folder / "photos-a", tmp_path / "out", config, champion=None, reporter=data_kit.Notes())
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_radius_cannot_be_learned_from_points_alone(tmp_path: Path) -> None:
     source = photos(tmp_path / "photos", 16, 3)
     shutil.rmtree(source / "disc")
