@@ -205,6 +205,9 @@ class _Run:
         from parfocal.steps.lesson import Lesson, learn
         from parfocal.steps.remembering import remember
 
+        if self._too_few():
+            self.reporter.note(f"{self.cell.title}: there are not so many, so this is left out")
+            return []
         first, learner = self.order[0], self._learner("first")
         seen = {first: self._sides(first)}
         network = self.place.once(self._first_settings(), [first], self._train_first)
@@ -313,6 +316,11 @@ class _Run:
                 self.prefix + arm, predict[answers[role]], self.tested[role], self.cell.seed, x=place
             )
         ]
+
+    def _too_few(self) -> bool:
+        """Whether more labels are asked for than the second instrument has to learn from."""
+        learned = frames(self.data[self.order[1]], self.structure, Split.TRAIN)
+        return int(self.cell.settings.get("labels", 0)) > len(set(learned.patients))
 
     def _labels(self) -> float:
         said = int(self.cell.settings["labels"])
