@@ -43,7 +43,7 @@ def measure(work: Path, bundle: Path, photos: list[bytes], requests: int) -> Non
     (place / "current.json").write_text(json.dumps(current))
     os.environ |= {"PARFOCAL_STATE": str(work / "served"), "PARFOCAL_TASK": "fundus"}
     from parfocal_serving.segmenter.settings import SegmenterSettings
-    from parfocal_serving.segmenter.worker import Photo, Worker
+    from parfocal_serving.segmenter.worker import Worker
 
     worker = Worker(SegmenterSettings())
     worker.champions.check()
@@ -56,7 +56,7 @@ def measure(work: Path, bundle: Path, photos: list[bytes], requests: int) -> Non
         observed = (number // BLOCK) % 2 == 0
         worker._accept = accept if observed else lambda *_: None  # type: ignore[method-assign]
         began = time.perf_counter()
-        answer = worker.segment(champion, Photo(photos[number % len(photos)], "A", "a patient"), began)
+        answer = worker.segment(champion, photos[number % len(photos)], "A", "a patient", began)
         total = time.perf_counter() - began
         if answer.after is not None:
             began = time.perf_counter()
