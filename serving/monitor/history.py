@@ -90,7 +90,7 @@ def past_alarms(connection: Connection, task: str) -> list[dict[str, Any]]:
     reigns = connection.execute(select(CHAMPIONS).where(CHAMPIONS.c.task == task).order_by(CHAMPIONS.c.number))
     followed = [(row["time"], row["reference_id"]) for row in reigns.mappings()]
     found = [
-        _alarm(row["instrument"], row["stream"], row["alarm_time"], _succeeded(followed, row))
+        _alarm(row["instrument"], row["stream"], row["alarm_time"], _succeeded(followed, dict(row)))
         for row in rows.mappings()
     ]
     resets = connection.execute(select(RESETS).where(RESETS.c.task == task)).mappings()

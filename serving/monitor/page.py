@@ -98,8 +98,8 @@ def time_line(past: Mapping[str, Any], now: float) -> TimeLine | None:
     starts = [one["since"] for _, one in spans] + [one["since"] for one in past["champions"]]
     if not starts:
         return None
-    since = min(starts)
-    scale = (SPAN - LABELS - EDGE) / max(now - since, 1.0)
+    since = float(min(starts))
+    scale: float = (SPAN - LABELS - EDGE) / max(now - since, 1.0)
 
     def x(moment: float) -> float:
         return round(LABELS + scale * (min(max(moment, since), now) - since), 1)

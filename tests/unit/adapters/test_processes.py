@@ -96,7 +96,8 @@ def test_runs_in_sessions_of_their_own_may_outlive_a_crash_but_never_the_stop(
 SUPERVISOR = """
 import signal, sys, time
 from pathlib import Path
-signal.signal(signal.SIGHUP, signal.SIG_DFL)  # `nohup make test` hands on that it is ignored
+for number in (signal.SIGHUP, signal.SIGINT):  # ignored where the tests run under nohup or in the background
+    signal.signal(number, signal.SIG_DFL)
 from parfocal.adapters.processes import Processes
 processes = Processes(Path(sys.argv[1]))
 processes.start("tree", sys.argv[2:], grace=0.5)
