@@ -95,6 +95,7 @@ def test_every_step_finds_state_and_addresses(gpu: Spec) -> None:
             "MLFLOW_TRACKING_URI",
             "PARFOCAL_STATE",
             "PARFOCAL_SHARED",
+            "PARFOCAL_IMAGE",
         }
         assert {key["envVar"] for key in secrets["keyToEnv"]} == {"PARFOCAL_DATABASE_URL"}
         assert not addresses["optional"], "a pod without its ledger must not start"

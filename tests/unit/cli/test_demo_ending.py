@@ -23,8 +23,9 @@ def console() -> Iterator[None]:
 
 
 PLAY = """
-import subprocess, sys, time
+import signal, subprocess, sys, time
 from pathlib import Path
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where the tests run in the background
 from parfocal.cli import demo
 from parfocal.cli.demo import ending
 from parfocal.core.errors import OutsideServiceError
