@@ -30,7 +30,6 @@ from parfocal import phantoms
 from parfocal.adapters.processes import Processes, answers, free_port, wait_until
 from parfocal.core import manifest
 from parfocal.core.reporting import Silent
-from parfocal.inference.observe import describe
 from parfocal.inference.predictor import Predictor
 from parfocal.phantoms.photograph import case
 from parfocal.preprocessing.images import decode_image
@@ -99,7 +98,7 @@ def served(work: Path, service: str, more: dict[str, str]) -> Iterator[str]:
 
 
 def in_process(bundle: Path) -> Callable[[bytes], None]:
-    """The same work without the service: decode, cascade, PNG masks, contours, ratios, the observation's numbers."""
+    """The same work without the service: decode, cascade, PNG masks, contours, ratios; measured is after an answer."""
     predictor = Predictor(bundle)
 
     def call(data: bytes) -> None:
@@ -108,7 +107,6 @@ def in_process(bundle: Path) -> Callable[[bytes], None]:
         values = {"structures": answer.structures(found), **answer.ratios(found.masks)}
         values["quality"] = answer.quality(image, found, predictor.bundle)
         json.dumps(values)
-        describe(image, found)
 
     return call
 

@@ -70,13 +70,13 @@ class Outbox:
         slot = self._with_room()
         if slot is None:
             return None
-        seq = 0
-
-        def accept() -> None:
-            nonlocal seq
-            seq = slot.accept(values)
-
-        return Accepted(slot, seq) if self._attempt(slot, accept) else None
+        try:
+            accepted = Accepted(slot, slot.accept(values))
+        except OSError as error:
+            self._dropped(str(error))
+            return None
+        self._recovered()
+        return accepted
 
     def complete(self, accepted: Accepted, observation: Observation) -> bool:
         """Put the whole of an observation in its place; False if it stays what was accepted."""
@@ -148,10 +148,13 @@ class Outbox:
                 self.slot = None  # damaged: opening it again sets the file aside
                 slot.close()
             return self._dropped(str(error))
+        self._recovered()
+        return True
+
+    def _recovered(self) -> None:
         if self._failing:
             logger.warning("the outbox takes observations again")
             self._failing = ""
-        return True
 
     def _first_free(self) -> Slot:
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)

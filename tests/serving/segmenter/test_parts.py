@@ -1,5 +1,6 @@
 """What is pure or small enough to be looked at without a service."""
 
+import hmac
 import os
 import stat
 import subprocess
@@ -72,6 +73,13 @@ def test_without_a_disc_there_is_no_ratio_and_without_a_cup_it_is_zero() -> None
     assert answer.ratios({"disc": NOTHING, "cup": NOTHING}) == {"cdr": None, "vertical_cdr": None}
     assert answer.ratios({"disc": disc(30), "cup": NOTHING}) == {"cdr": 0.0, "vertical_cdr": 0.0}
     assert answer.ratios({"lung": disc(30)}) == {"cdr": None, "vertical_cdr": None}
+
+
+@pytest.mark.parametrize("length", [1, 63, 64, 65, 200])
+def test_a_pseudonym_is_what_the_standard_library_says_whatever_the_key(length: int) -> None:
+    for patient in ("", "Ada", "ü" * 100, "Ada"):
+        wanted = hmac.new(bytes(range(length)), patient.encode(), "sha256").hexdigest()
+        assert pseudonym(bytes(range(length)), patient) == wanted
 
 
 def test_a_pseudonym_is_the_hmac_of_rfc_4231() -> None:
