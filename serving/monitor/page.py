@@ -38,7 +38,7 @@ class Picture:
 def picture(history: Sequence[Sequence[float]], threshold: float | None, alarm_at: int | None) -> Picture:
     """Lay a stream out; the threshold is always in the picture."""
     values = [value for _, value in history]
-    top = 1.15 * max([*values, threshold or 0.0, 1.0])
+    top = 1.15 * max([*values, threshold or 1.0])
     first, last = (int(history[0][0]), int(history[-1][0])) if history else (0, 0)
 
     def x(number: float) -> float:

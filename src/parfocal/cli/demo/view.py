@@ -88,9 +88,16 @@ def streams(instrument: Mapping[str, Any]) -> str:
     """Statistic and threshold of each of an instrument's drift streams."""
     parts = []
     for stream in instrument.get("streams", ()):
-        limit = "no threshold" if stream["threshold"] is None else f"{stream['threshold']:.1f}"
-        parts.append(f"{stream['name']} {stream['statistic']:4.1f} of {limit}{' ALARM' if stream['alarm'] else ''}")
+        limit = "no threshold" if stream["threshold"] is None else _shown(stream, "threshold")
+        said = f"{stream['name']} {_shown(stream, 'statistic'):>4} of {limit}"
+        parts.append(said + (" ALARM" if stream["alarm"] else ""))
     return ", ".join(parts)
+
+
+def _shown(stream: Mapping[str, Any], what: str) -> str:
+    """A CUSUM is of the order of 10, the MMD of a window of the order of 0.01."""
+    small = stream["threshold"] is not None and stream["threshold"] < 1
+    return f"{stream[what]:.4f}" if small else f"{stream[what]:.1f}"
 
 
 def alarm(name: str, streams: Sequence[Mapping[str, Any]]) -> None:
@@ -98,9 +105,9 @@ def alarm(name: str, streams: Sequence[Mapping[str, Any]]) -> None:
     width = 1 + max(len(stream["name"]) for stream in streams)
     for stream in streams:
         console().print(f"[bold red]ALARM[/] {_plain(name)}, {stream['name'] + ':':<{width}}", end=" ")
-        limit = "" if stream["threshold"] is None else f" over {stream['threshold']:.1f}"
+        limit = "" if stream["threshold"] is None else f" over {_shown(stream, 'threshold')}"
         rate = "" if stream["arl0"] is None else f"; one false alarm in {stream['arl0']:,.0f} cases was allowed"
-        line(f"statistic {stream['statistic']:4.1f}{limit} at case {stream['alarm_at']}{rate}")
+        line(f"statistic {_shown(stream, 'statistic'):>4}{limit} at case {stream['alarm_at']}{rate}")
 
 
 def addresses(services: Mapping[str, str]) -> None:
