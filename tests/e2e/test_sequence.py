@@ -3,7 +3,7 @@
 import pytest
 import studies_kit as kit
 
-from parfocal.studies import sequence
+from parfocal.studies import sequence_tables as sequence
 from parfocal.studies.output import Result
 from parfocal.studies.tables import Entry
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,13 +20,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from parfocal.core.protocols import Reporter
-from parfocal.core.types import Interval, Split
+from parfocal.core.types import Split
 from parfocal.preprocessing.shards import UNKNOWN
-from parfocal.studies import learning
+from parfocal.studies import learning, sequence_tables
 from parfocal.studies.frames import Frames, frames
-from parfocal.studies.intervals import chosen, difference, mean, metric
+from parfocal.studies.sequence_tables import FINETUNE, FIRST, JOINT, REPLAY, ROLES, STRATEGIES, TWO, order
 from parfocal.studies.study import CONSTANT, Cell, Data, Need, Place, Row, Scale
-from parfocal.studies.tables import Entry, Line, Table
+from parfocal.studies.tables import Table
 
 if TYPE_CHECKING:
     from torch import nn
@@ -33,22 +34,10 @@ if TYPE_CHECKING:
     from parfocal.preprocessing.shards import Arrays
     from parfocal.steps.learning import Learner
 
-ROLES = ("first", "second", "third", "fourth")
-OLDER = len(ROLES) - 1
-"""Instruments that have been learned before the last one."""
 CAMERAS = ("A", "B", "C", "D")
-FINETUNE, REPLAY, JOINT = "finetune", "replay", "joint"
-STRATEGIES = (FINETUNE, "ewc", "lwf", REPLAY, "derpp", "instrument_norm", "bn_adapt", JOINT)
-FIRST = "before"
-"""The arm of the first model, before it is taught anything else."""
 SEQUENCE, PAIR = "sequence", "pair"
-TWO = "two: "
-"""Before the arms of the pair, so that they are not taken for those of the sequence."""
 HELD_OUT = 5
 """One in so many of a few labelled cases is for validation, as a clinic would have to do."""
-PAPER = {FIRST: (0.98, 0.64), FINETUNE: (0.89, 0.80)}
-"""Paper 001, table 4: at the first and at the second instrument, before and after a retrain of three epochs."""
-DICE = metric("dice")
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +78,8 @@ class InTurn:
     shows = "What does a model keep of the instruments before, and what does it learn of the new one, by strategy?"
     minutes: Mapping[Scale, float] = {"smoke": 0.9, "quick": 25, "paper": 60}
     notes = (
-        "Seed s decides the first weights, the order of batches, the exemplars, and the order of the instruments after "
-        "the first model's own; the columns of R are places in that order.",
+        "Seed s decides the first weights, the order of batches, the exemplars, and in the sequence the order in which "
+        "the instruments are learned; the columns of R are places in that order.",
         "Weights and interpolation are chosen on validation cases of all instruments; what is reported is the frozen "
         "test cases, which nobody chose on.",
         "Joint training sees every training case of every instrument so far: an upper bound that keeps all patients' "
@@ -136,17 +125,7 @@ class InTurn:
         return _Run(cell, data, place, reporter).rows()
 
     def tables(self, rows: Sequence[Row]) -> tuple[Table, ...]:
-        rows = [row.model_copy(update={"patient": f"{row.role}/{row.patient}"}) for row in rows]
-        found: list[Table] = []
-        for structure in dict.fromkeys(row.structure for row in rows):
-            own = chosen(rows, structure=structure)
-            pair = [row.model_copy(update={"arm": row.arm[len(TWO) :]}) for row in own if row.arm.startswith(TWO)]
-            in_turn = [row for row in own if not row.arm.startswith(TWO)]
-            if chosen(in_turn, arm=FINETUNE):
-                found += [_ends(structure, in_turn), _against(structure, in_turn), *_matrices(structure, in_turn)]
-            if chosen(pair, arm=FINETUNE):
-                found += [_paper(structure, pair), _labels(structure, pair)]
-        return tuple(found)
+        return sequence_tables.tables(rows)
 
     def cuts(self, scale: Scale) -> tuple[str, ...]:
         if scale == "paper":
@@ -161,11 +140,6 @@ class InTurn:
             *(() if plan.structures == full.structures else ("the cup",)),
             *(() if plan.strategies == full.strategies else (f"all strategies but {', '.join(plan.strategies)}",)),
         )
-
-
-def order(seed: int) -> tuple[str, ...]:
-    """The roles in the order in which they are learned."""
-    return tuple(ROLES[place] for place in np.random.default_rng(seed).permutation(len(ROLES)))
 
 
 def _pairs(plan: Plan) -> list[tuple[str, int]]:
@@ -211,9 +185,9 @@ class _Run:
         first, learner = self.order[0], self._learner("first")
         seen = {first: self._sides(first)}
         network = self.place.once(self._first_settings(), [first], self._train_first)
-        answers = {first: network}
         rows = self._shared_rows(network) if self.strategy == FINETUNE else []
         strategy = strategies.build(self.config.retrain.strategy)
+        own = {first: network} if strategy.separate else {}
         memory = Memory()
 
         def keep(role: str, model: nn.Module) -> Memory:
@@ -226,6 +200,7 @@ class _Run:
         memory = keep(first, models.load(network))
         for step, role in enumerate(self.order[1:], start=1):
             learner = self._learner(str(step))
+            earlier = {name: learned.arrays for name, (learned, _) in seen.items()}
             seen[role] = self._sides(role)
             lesson = Lesson(
                 name=self.structure,
@@ -235,14 +210,14 @@ class _Run:
                 source=network,
                 newest=self.order[step - 1],
                 past=memory.arrays(self.structure),
-                datasets=lambda: {name: learned.arrays for name, (learned, _) in seen.items() if name != role},  # noqa: B023
+                datasets=partial(dict, earlier),
                 logits=memory.logits(self.structure),
                 carried=memory.carried.get(self.structure, {}),
             )
             learned = learn(lesson, strategy, learner)
             network = self._kept(learned.model, step)
-            answers = {**answers, role: network} if strategy.separate else dict.fromkeys(self.order, network)
-            rows += self._scored(self.strategy, {**dict.fromkeys(self.order, network), **answers}, step)
+            own |= {role: network} if strategy.separate else {}
+            rows += self._scored(self.strategy, dict.fromkeys(self.order, network) | own, step)
             memory = keep(role, learned.model).with_carried(self.structure, learned.carried)
             if learned.logits:
                 memory = memory.with_logits(self.structure, learned.logits)
@@ -325,151 +300,6 @@ class _Run:
     def _labels(self) -> float:
         said = int(self.cell.settings["labels"])
         return float(said or sum(len(set(side.patients)) for side in self._sides(self.order[1])))
-
-
-def _at(rows: Sequence[Row], arm: str, step: int, places: Sequence[int]) -> list[Row]:
-    """An arm's rows after a step, of the instruments at these places of the order; step 0 is the first model's."""
-    own = chosen(rows, arm=arm if step else FIRST, x=float(step))
-    return [row for row in own if order(row.seed).index(row.role) in places]
-
-
-def _learned(rows: Sequence[Row], arm: str, places: Sequence[int]) -> list[Row]:
-    """Each of these instruments in the step in which it was learned: the diagonal of R."""
-    return [row for place in places for row in _at(rows, arm, place, [place])]
-
-
-def _arms(rows: Sequence[Row]) -> list[str]:
-    present = {row.arm for row in rows}
-    return [name for name in STRATEGIES if name in present]
-
-
-def _ends(structure: str, rows: Sequence[Row]) -> Table:
-    every, older, newer = range(len(ROLES)), range(OLDER), range(1, len(ROLES))
-
-    def line(arm: str) -> Line:
-        end = _at(rows, arm, OLDER, every)
-        lost = _difference(_learned(rows, arm, older), _at(rows, arm, OLDER, older))
-        return Line(
-            arm,
-            (
-                Entry.of(mean(end, DICE)),
-                Entry.of(mean(_learned(rows, arm, newer), DICE)),
-                Entry.of(mean(_at(rows, arm, OLDER, older), DICE)),
-                Entry.of(lost),
-                Entry(min((row.metrics["dice"] for row in end), default=None)),
-            ),
-        )
-
-    constant = Entry.of(mean(chosen(rows, arm=CONSTANT), DICE))
-    return Table(
-        name=f"{structure}-sequence",
-        title=f"{structure}: four instruments in turn",
-        caption="Mean Dice. Learned: each new instrument right after it was learned (plasticity). Kept: the three "
-        "older ones at the end (stability). Forgotten: what they lost since each was learned, paired by patient.",
-        head="strategy",
-        columns=("all at the end", "learned", "kept", "forgotten", "worst image at the end"),
-        lines=(*map(line, _arms(rows)), Line(CONSTANT, (constant, Entry(), Entry(), Entry(), Entry()))),
-        plot=(0, 1, 2),
-        unit="Dice",
-    )
-
-
-def _against(structure: str, rows: Sequence[Row]) -> Table:
-    every, older, newer = range(len(ROLES)), range(OLDER), range(1, len(ROLES))
-
-    def less(arm: str, rival: str) -> tuple[Entry, ...]:
-        found = [(_at(rows, one, OLDER, every), _learned(rows, one, newer), _at(rows, one, OLDER, older))
-                 for one in (arm, rival)]  # fmt: skip
-        return tuple(Entry.of(_difference(mine, theirs)) for mine, theirs in zip(*found, strict=True))
-
-    lines = tuple(
-        Line(f"{arm}, less {rival}", less(arm, rival))
-        for arm in _arms(rows)
-        for rival in (FINETUNE, JOINT)
-        if arm != rival and rival in _arms(rows)
-    )
-    return Table(
-        name=f"{structure}-against",
-        title=f"{structure}: against fine-tuning and against joint training",
-        caption="Differences of mean Dice, paired by patient, each patient's the mean over seeds; an interval that "
-        "excludes 0 is a difference.",
-        head="",
-        columns=("all at the end", "learned", "kept"),
-        lines=lines,
-    )
-
-
-def _matrices(structure: str, rows: Sequence[Row]) -> list[Table]:
-    names = [f"place {place + 1}" for place in range(len(ROLES))]
-    return [
-        Table(
-            name=f"{structure}-r-{arm}",
-            title=f"{structure}: R of {arm}",
-            caption="Mean Dice on the instrument at each place of the order (columns) after each step (lines).",
-            head="after learning",
-            columns=tuple(names),
-            lines=tuple(
-                Line(names[step], tuple(Entry.of(mean(_at(rows, arm, step, [place]), DICE)) for place in range(4)))
-                for step in range(len(ROLES))
-            ),
-        )
-        for arm in (FINETUNE, REPLAY, JOINT)
-        if arm in _arms(rows)
-    ]
-
-
-def _paper(structure: str, rows: Sequence[Row]) -> Table:
-    """Both instruments before and after, with all labels."""
-    most = max(row.x or 0.0 for row in rows)
-    before = [chosen(rows, arm=FIRST, role=role) for role in ROLES[:2]]
-    joint = chosen(rows, arm=JOINT, role=ROLES[1], x=most)
-
-    def line(arm: str) -> Line:
-        ends = before if arm == FIRST else [chosen(rows, arm=arm, role=role, x=most) for role in ROLES[:2]]
-        said = PAPER.get(arm, (None, None)) if structure == "disc" else (None, None)
-        values = [Entry.of(mean(one, DICE), told) for one, told in zip(ends, said, strict=True)]
-        kept = Entry.of(_difference(ends[0], before[0]))
-        near = Entry() if arm == JOINT else Entry.of(_difference(ends[1], joint))
-        return Line(arm, (*values, kept, near))
-
-    constant = [Entry.of(mean(chosen(rows, arm=CONSTANT, role=role), DICE)) for role in ROLES[:2]]
-    return Table(
-        name=f"{structure}-pair",
-        title=f"{structure}: trained at the first, retrained at the second (001 table 4)",
-        caption="Mean Dice with all labels of the second. The aim: the first within 0.02 of before, the second within "
-        "0.02 of joint training.",
-        head="strategy",
-        columns=("first", "second", "first, less before", "second, less joint"),
-        lines=(*map(line, (FIRST, *_arms(rows))), Line(CONSTANT, (*constant, Entry(), Entry()))),
-    )
-
-
-def _labels(structure: str, rows: Sequence[Row]) -> Table:
-    counts = sorted({row.x for row in rows if row.arm not in (FIRST, CONSTANT) and row.x})
-    arms = [arm for arm in (FINETUNE, REPLAY, JOINT) if arm in _arms(rows)]
-    places = [(arm, role) for arm in arms for role in ROLES[:2]]
-    return Table(
-        name=f"{structure}-labels",
-        title=f"{structure}: labels of the second instrument against quality",
-        caption="Mean Dice by the number of labelled cases of the second instrument; one in five of few is for "
-        "validation.",
-        head="labels",
-        columns=tuple(f"{arm}, {role}" for arm, role in places),
-        lines=tuple(
-            Line(
-                f"{count:.0f}",
-                tuple(Entry.of(mean(chosen(rows, arm=arm, role=role, x=count), DICE)) for arm, role in places),
-                x=count,
-            )
-            for count in counts
-        ),
-        plot=tuple(range(len(places))),
-        unit="Dice",
-    )
-
-
-def _difference(ours: Sequence[Row], theirs: Sequence[Row]) -> Interval | None:
-    return difference(ours, theirs, DICE) if ours and theirs else None
 
 
 def _plan(scale: Scale) -> Plan:

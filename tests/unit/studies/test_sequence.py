@@ -6,9 +6,10 @@ import pytest
 import studies_kit as kit
 
 from parfocal.core.reporting import Silent
-from parfocal.studies import sequence
+from parfocal.studies import sequence_tables as sequence
 from parfocal.studies.data import prepare
-from parfocal.studies.sequence import FINETUNE, FIRST, InTurn, order
+from parfocal.studies.sequence import InTurn
+from parfocal.studies.sequence_tables import FINETUNE, FIRST, order
 from parfocal.studies.study import CONSTANT, Row
 from parfocal.studies.tables import Table
 
