@@ -83,9 +83,13 @@ def run(
 
 
 def _take_place(memory: Memory, sealed: Manifest, place: Path) -> None:
-    """Write beside, then change places. Killed in between, a folder with the end `-purged` has the new memory."""
+    """Write beside, then change places. Killed in between, a folder with the end `-purged` has the new memory.
+
+    Killed before that, the same call begins anew: what it left beside is removed first.
+    """
     fresh, old = place.with_name(f"{place.name}-purged"), place.with_name(f".{place.name}.old")
-    shutil.rmtree(old, ignore_errors=True)
+    for left in (old, fresh):
+        shutil.rmtree(left, ignore_errors=True)
     memory.write(fresh, parents=sealed.parents)
     place.rename(old)
     fresh.rename(place)
