@@ -53,21 +53,6 @@ def dice_by_case(predicted: NDArray[np.uint8], true: NDArray[np.uint8]) -> NDArr
     return mean
 
 
-def dice_by_instrument(
-    model: nn.Module, validation: Mapping[str, Arrays], *, batch_size: int = 32, precision: str = "auto"
-) -> dict[str, float]:
-    """Mean Dice over the cases of each instrument; instruments without cases are left out."""
-    scores = {}
-    for name, arrays in validation.items():
-        if len(arrays):
-            portions = list(_portions(model, arrays, batch_size))
-            masks = [predict_masks(one, arrays.image[rows], batch_size=len(rows), precision=precision)
-                     for rows, one in portions]  # fmt: skip
-            true = arrays.mask[np.concatenate([rows for rows, _ in portions])]
-            scores[name] = float(dice_by_case(np.concatenate(masks), true).mean())
-    return scores
-
-
 def score_by_instrument(
     objective: Objective,
     networks: Mapping[str, nn.Module],

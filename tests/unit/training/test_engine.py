@@ -16,7 +16,7 @@ from parfocal.training.config import TrainConfig
 from parfocal.training.engine import fit
 from parfocal.training.normalization import weights_of
 from parfocal.training.state import FitResult
-from parfocal.training.validation import dice_by_instrument
+from parfocal.training.validation import score_by_instrument
 
 VALIDATION = {"a": discs(5, 3), "b": discs(5, 4)}
 
@@ -100,7 +100,9 @@ def test_the_weights_of_the_best_validation_are_kept() -> None:
     assert result.best_score == max(scores)
     model = network()
     model.load_state_dict(result.weights)
-    again = dice_by_instrument(model.to(memory_format=torch.channels_last), VALIDATION)
+    again = score_by_instrument(
+        Segment(SegmentSettings()), {MAIN: model.to(memory_format=torch.channels_last)}, VALIDATION
+    )
     assert sum(again.values()) / 2 == pytest.approx(result.best_score)
 
 

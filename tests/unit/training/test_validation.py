@@ -3,8 +3,10 @@ import pytest
 import torch
 from torch import nn
 
+from parfocal.objectives import MAIN
+from parfocal.objectives.segment import Segment, SegmentSettings
 from parfocal.preprocessing.shards import Arrays
-from parfocal.training.validation import dice_by_case, dice_by_instrument, predict_masks
+from parfocal.training.validation import dice_by_case, predict_masks, score_by_instrument
 
 
 class Threshold(nn.Module):
@@ -54,4 +56,6 @@ def test_each_instrument_gets_its_mean_and_an_empty_one_is_left_out() -> None:
     good = Arrays(IMAGES, (IMAGES[..., 0] > 127).astype(np.uint8), tuple("abcde"))
     bad = Arrays(IMAGES, TRUE, tuple("abcde"))
     none = Arrays(IMAGES[:0], TRUE[:0], ())
-    assert dice_by_instrument(Threshold(), {"a": good, "b": bad, "c": none}) == pytest.approx({"a": 1.0, "b": 0.5})
+    assert score_by_instrument(
+        Segment(SegmentSettings()), {MAIN: Threshold()}, {"a": good, "b": bad, "c": none}
+    ) == pytest.approx({"a": 1.0, "b": 0.5})
