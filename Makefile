@@ -10,7 +10,7 @@ JOBS    ?= 2
 PYTEST  := $(BIN)/python -m pytest -n $(JOBS) --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all check lint types imports compile bench system audit lock clean
+.PHONY: help demo test test-all test-containers images check lint types imports compile bench system system-containers audit lock clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | awk -F'\t' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -21,7 +21,7 @@ $(READY): pyproject.toml constraints.txt setup.py
 		{ echo "Parfocal needs Python 3.11 or newer; found $$($(PYTHON) --version). Name one: make $(MAKECMDGOALS) PYTHON=/path/to/python3.11"; exit 2; }
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check $$(grep '^torch==' constraints.txt)
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[platform,volume,monai,crf,onnx,dev]'
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[platform,volume,dicom,monai,crf,onnx,dev]'
 	@touch $(READY)
 
 demo: $(READY)  ## the whole loop: camera A is served, then B arrives. DATA= and NEW= take your own folders
@@ -30,10 +30,16 @@ demo: $(READY)  ## the whole loop: camera A is served, then B arrives. DATA= and
 # One thread a worker: JOBS processes with as many threads each as there are cores would only fight for them.
 test: export OMP_NUM_THREADS ?= 1
 test: $(READY)  ## all tests that a machine without a GPU runs in minutes, JOBS= at a time
-	$(PYTEST) -m "not slow and not gpu" $(ARGS)
+	$(PYTEST) -m "not slow and not gpu and not containers" $(ARGS)
 
 test-all: $(READY)  ## everything, the long ones too
 	$(PYTEST) $(ARGS)
+
+test-containers: $(READY)  ## build the images and run both pipelines and the services inside them
+	$(BIN)/python -m pytest -m containers $(ARGS) tests/containers
+
+images: $(READY)  ## build all images; PUSH=registry.example.org/parfocal also sends them there
+	$(BIN)/python components/images.py $(if $(PUSH),--push $(PUSH)) $(ARGS)
 
 check: lint types imports  ## style, strict types, import contracts
 
@@ -56,8 +62,8 @@ bench: $(READY)  ## ours and a peer in turn, ratios printed
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'
 	@for file in benchmarks/*.py; do echo "== $$file"; $(BIN)/python $$file || exit 1; done
 
-audit: $(READY)  ## known vulnerabilities in the pinned packages
-	$(BIN)/pip-audit --strict --disable-pip --no-deps -r constraints.txt
+audit: $(READY)  ## known vulnerabilities in the pinned packages; says so where it cannot know
+	@$(BIN)/python .ci/audit.py
 
 lock: $(READY)  ## write constraints.txt from this environment
 	@{ sed -n '/^#/p' constraints.txt; $(BIN)/pip list --format=freeze --exclude-editable --exclude pip --exclude setuptools | sed 's:+cpu$$::'; } > .constraints.tmp
@@ -65,7 +71,11 @@ lock: $(READY)  ## write constraints.txt from this environment
 
 system: ## the Debian packages that the wider tests use (run as root)
 	apt-get update -qq
-	apt-get install -y -qq --no-install-recommends git postgresql prometheus prometheus-alertmanager
+	apt-get install -y -qq --no-install-recommends chromium git postgresql prometheus prometheus-alertmanager
+
+system-containers: ## a container engine, for `make test-containers` where there is none (run as root)
+	apt-get update -qq
+	apt-get install -y -qq --no-install-recommends debootstrap docker.io
 
 clean:  ## remove what was built here; runs/ stays
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache src/*.egg-info

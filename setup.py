@@ -24,6 +24,8 @@ setup(
     package_dir=package_dir,
     package_data={
         "": ["*.yaml", "*.md", "*.j2", "*.html", "py.typed", "OWNERS"],
-        "parfocal_manifests": ["**/*.yaml", "**/*.json"],
+        "parfocal_manifests": ["**/*.yaml", "**/*.json", "overlays/**/*.py"],
+        "parfocal_serving.monitor.ui": ["annotate/*"],
+        "parfocal_serving.security.ui": ["static/*"],
     },
 )

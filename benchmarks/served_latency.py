@@ -80,7 +80,7 @@ def ours(work: Path, bundle: Path, workers: int) -> Iterator[str]:
     place.mkdir(parents=True)
     current = {"task": "fundus", "version": "1", "checksum": manifest.read(bundle).checksum, "folder": str(bundle)}
     (place / "current.json").write_text(json.dumps(current))
-    more = {"PARFOCAL_STATE": str(state), "PARFOCAL_SEGMENTER_WORKERS": str(workers)}
+    more = {"PARFOCAL_STATE": str(state), "PARFOCAL_SEGMENTER_WORKERS": str(workers), "PARFOCAL_OPEN": "1"}
     with served(work, "parfocal_serving.segmenter.service:Segmenter", more) as url:
         yield url
 

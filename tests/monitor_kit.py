@@ -13,11 +13,13 @@ from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
+from uuid import uuid4
 
 import cv2
 import httpx
 import numpy as np
 
+from parfocal.adapters.tokens import TokenStore
 from parfocal.core.manifest import sha256, write_atomic
 from parfocal.core.observations import to_json
 from parfocal.core.types import Observation
@@ -181,10 +183,14 @@ class Process:
         self.state = state
         self.prelude = ""
         """Python that the process runs before it serves."""
+        self.word = ""
+        """A token that may do everything, where one is asked for: PARFOCAL_TOKEN itself labels nothing."""
         self.environment = {**os.environ, "PARFOCAL_STATE": str(state), "OMP_NUM_THREADS": "1", **environment}
-        for name in ("PARFOCAL_DATABASE_URL", "PARFOCAL_TOKEN", "MLFLOW_RUN_ID"):
+        for name in ("PARFOCAL_DATABASE_URL", "PARFOCAL_TOKEN", "PARFOCAL_OPEN", "MLFLOW_RUN_ID"):
             if name not in environment:
                 self.environment.pop(name, None)
+        if "PARFOCAL_TOKEN" not in environment:
+            self.environment.setdefault("PARFOCAL_OPEN", "1")
         self.log = state / "monitor.log"
         self.child: Any = None
 
@@ -207,8 +213,10 @@ class Process:
                 [sys.executable, "-c", f"{self.prelude}\n{SERVE}", "--fd", str(listening.fileno())],
                 env=self.environment, pass_fds=(listening.fileno(),), stdout=log, stderr=log,
             )  # fmt: skip
-        token = self.environment.get("PARFOCAL_TOKEN", "")
-        said = {"Authorization": f"Bearer {token}"} if token else {}
+        if "PARFOCAL_OPEN" not in self.environment and not self.word:
+            store = TokenStore(self.state / "tokens.json")
+            self.word = store.add(f"kit-{uuid4()}", ("segment", "annotate", "operate", "observe"))[1]
+        said = {"Authorization": f"Bearer {self.word}"} if self.word else {}
         self.client = httpx.Client(base_url=self.address, timeout=30, headers=said)
 
     def start(self) -> None:

@@ -121,14 +121,14 @@ def write_dataset(folder: Path, instrument: str) -> manifest.Manifest:
     return manifest.read(folder)
 
 
-def write_bundle(folder: Path, content: str, *, datasets: Sequence[Path] = ()) -> str:
-    """A sealed bundle whose weights are `content`; returns its checksum."""
+def write_bundle(folder: Path, content: str, *, datasets: Sequence[Path] = (), **network: object) -> str:
+    """A sealed bundle whose weights are `content` and whose network is so described; returns its checksum."""
     references = tuple(
         DatasetRef(instrument=place.name, uri=str(place), checksum=manifest.read(place).checksum) for place in datasets
     )
     model = Bundle(
         task="fundus",
-        structures={"disc": StructureModel(folder="disc")},
+        structures={"disc": StructureModel.model_validate({"folder": "disc", **network})},
         recipe={},
         instruments=("A",),
         datasets=references,
@@ -153,9 +153,11 @@ class MemoryStore:
     def __init__(self) -> None:
         self.made: list[ModelVersion] = []
         self.aliases: dict[str, str] = {}
+        self.tagged: dict[str, Mapping[str, str]] = {}
 
     def register(self, bundle: Path, task: str, *, tags: Mapping[str, str] | None = None) -> ModelVersion:
         checksum = manifest.verify(bundle, "bundle").checksum
+        self.tagged.setdefault(checksum, tags or {})
         if checksum not in {version.checksum for version in self.made}:
             self.made.append(ModelVersion(task, str(len(self.made) + 1), checksum, str(bundle), ()))
         return next(version for version in self.versions(task) if version.checksum == checksum)

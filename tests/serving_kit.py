@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import cv2
@@ -112,6 +113,8 @@ class Service:
             "PARFOCAL_STATE": str(state),
             "BENTOML_HOME": str(home / "bentoml"),
             "BENTOML_DO_NOT_TRACK": "True",
+            "PARFOCAL_DRAIN_SECONDS": "0",
+            "PARFOCAL_OPEN": "1",
             **environment,
         }
         self.client = httpx.Client(base_url=self.url, timeout=30)
@@ -125,6 +128,15 @@ class Service:
         wanted = (200,) if ready else (200, 503)
         wait_for(lambda: self.status() in wanted and len(self.workers()) > 0, READY, self.output)
         return self
+
+    def terminate(self) -> None:
+        """Send SIGTERM and wait for nothing."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGTERM)
+
+    @property
+    def ended(self) -> bool:
+        return self._process is None or self._process.poll() is not None
 
     def status(self) -> int:
         assert self._process is not None
@@ -161,7 +173,8 @@ class Service:
 
     def stop(self, how: signal.Signals = signal.SIGTERM) -> None:
         """End the whole tree, each process by its own id; with SIGKILL none of them has a word to say."""
-        if self._process is None:
+        if self._process is None or self._process.poll() is not None:
+            self._process = None
             return
         tree = [self._process, *self._process.children(recursive=True)]
         for process in tree if how == signal.SIGKILL else tree[:1]:
@@ -181,6 +194,38 @@ def segmenter(home: Path, state: Path, *, ready: bool = True, **environment: str
     finally:
         service.stop()
         service.client.close()
+
+
+@contextmanager
+def in_process(state: Path, **settings: Any) -> Iterator[SimpleNamespace]:
+    """The routes in a thread of this process: `http`, `url`, `port`, and `workers`, one a task."""
+    import uvicorn
+    from parfocal_serving.segmenter import web
+    from parfocal_serving.segmenter.pools import Pools
+    from parfocal_serving.segmenter.settings import SegmenterSettings
+    from parfocal_serving.segmenter.worker import Worker
+
+    told = SegmenterSettings(state=state, patient_secret="x", threads=2, **settings)
+    pools = Pools(told)
+    workers = [Worker(one, pools) for one in told.each()]
+    web.Running.worker, web.Running.others = workers[0], {one.settings.task: one for one in workers[1:]}
+    for worker in workers:
+        worker.start()
+    port = free_port()
+    server = uvicorn.Server(uvicorn.Config(web.app, host="127.0.0.1", port=port, log_level="warning"))
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    try:
+        wait_for(lambda: server.started, 20)
+        url = f"http://127.0.0.1:{port}"
+        with httpx.Client(base_url=url, timeout=60) as http:
+            yield SimpleNamespace(http=http, url=url, port=port, workers=workers, worker=workers[0])
+    finally:
+        server.should_exit = True
+        thread.join(10)
+        web.Running.others = {}
+        for worker in workers:
+            worker.stop()
 
 
 def _answers(process: psutil.Process) -> bool:

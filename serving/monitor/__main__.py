@@ -10,17 +10,17 @@ import sys
 import uvicorn
 from parfocal_serving.monitor.app import build
 from parfocal_serving.monitor.database import migrate
-from parfocal_serving.monitor.guard import loopback
 from parfocal_serving.monitor.settings import MonitorSettings
+from parfocal_serving.security.listening import at_least_tls_1_2, demand_sound
 
-from parfocal.core.errors import ParfocalError, UsageError
+from parfocal.core.errors import ParfocalError
 
 
 def main() -> int:
     """Returns the exit code of the house: 2 for settings that cannot be served, 6 for a database that is away."""
     parser = argparse.ArgumentParser(prog="python -m parfocal_serving.monitor", description="Serve the monitor.")
     parser.add_argument(
-        "--host", default="127.0.0.1", help="address to listen on; others than this machine's need a token"
+        "--host", default="127.0.0.1", help="address to listen on; with PARFOCAL_OPEN this machine's alone"
     )
     parser.add_argument("--port", type=int, default=8081)
     parser.add_argument("--fd", type=int, help="listen on this inherited socket instead")
@@ -32,15 +32,12 @@ def main() -> int:
         if said.migrate:
             print(migrate(settings.monitor_database))  # noqa: T201
             return 0
-        if not settings.token and not loopback(said.host):
-            raise UsageError(
-                f"without a token the monitor does not listen on {said.host}",
-                expected="PARFOCAL_TOKEN, the same for monitor, segmenter and Alertmanager",
-            )
+        demand_sound(settings, said.host)
         # A proxy's word about the client is not believed: it would make anyone this machine.
         config = uvicorn.Config(
             build(settings), host=said.host, port=said.port, access_log=False, proxy_headers=False,
-            timeout_graceful_shutdown=10,
+            timeout_graceful_shutdown=10, ssl_certfile=settings.tls_certificate, ssl_keyfile=settings.tls_key,
+            ssl_context_factory=at_least_tls_1_2 if settings.tls_certificate else None,
         )  # fmt: skip
         # uvicorn takes every descriptor for a Unix socket, and such get no TCP_NODELAY: 40 ms on every answer.
         uvicorn.Server(config).run(None if said.fd is None else [socket.socket(fileno=said.fd)])

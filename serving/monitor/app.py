@@ -17,13 +17,17 @@ from typing import Any
 
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import HTMLResponse, JSONResponse
+from parfocal_serving.monitor import candidates_http
+from parfocal_serving.monitor.annotate import routes as annotating
 from parfocal_serving.monitor.cases import NameTakenError, NewCase, TooLargeError
-from parfocal_serving.monitor.guard import Guard, problem
+from parfocal_serving.monitor.guard import Limit, problem
 from parfocal_serving.monitor.metrics import UNDECLARED, exposition
 from parfocal_serving.monitor.page import Page
 from parfocal_serving.monitor.service import Service
 from parfocal_serving.monitor.settings import MonitorSettings
 from parfocal_serving.monitor.store import MOST
+from parfocal_serving.security.caller import caller_of
+from parfocal_serving.security.protection import protect_monitor
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import FormData, UploadFile
 from starlette.exceptions import HTTPException
@@ -61,11 +65,14 @@ def build(settings: MonitorSettings | None = None, service: Service | None = Non
             await run_in_threadpool(monitor.stop)
 
     app = FastAPI(title="Parfocal monitor", lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
-    app.add_middleware(Guard, token=chosen.token, limit=int(chosen.upload_mb * 1e6))
+    app.add_middleware(Limit, limit=int(chosen.upload_mb * 1e6))
     app.add_exception_handler(ParfocalError, _failed)
     app.add_exception_handler(HTTPException, _refused)
     _writing(app, monitor)
     _reading(app, monitor)
+    annotating.mount(app, monitor.annotation)
+    candidates_http.add(app, monitor, _signed)
+    protect_monitor(app, chosen, chosen.webhook_secret)  # last, and so before all else
     return app
 
 
@@ -177,8 +184,10 @@ async def _case(form: FormData) -> NewCase:
 
 
 async def _signed(request: Request) -> tuple[str, str]:
-    """Who does this, and why."""
+    """Who does this, and why. Where somebody has come in by a token it is they, whatever they say."""
     said = _json(await request.body())
+    if known := caller_of(request.scope).name:
+        said["by"] = known
     for name in ("by", "reason"):
         if not isinstance(said.get(name), str) or not 1 <= len(said[name].strip()) <= 250:
             raise DataContractError("a person signs and explains this", where=name, expected="1 to 250 characters")

@@ -6,25 +6,27 @@ was written are removed when the folder is next used, so that what was not answe
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
 import json
 import re
 import threading
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+
+from parfocal_serving.monitor.case_files import images, of_field, rows, table, visible, written
 
 from parfocal.core.errors import DataContractError
 from parfocal.core.image_size import JPEG, PNG, TIFF, image_size
 from parfocal.core.manifest import sha256, write_atomic
 from parfocal.core.task import task as named_task
 from parfocal.preprocessing.images import decode_image, decode_mask
-from parfocal.readers.folder import COLUMNS, IMAGES, TABLE, UNLABELLED
+from parfocal.readers.folder import IMAGES, TABLE, UNLABELLED
 
 PENDING = ".pending.json"
+NOTES = "annotations"
+"""Folder of an experience with a JSON file for every case that was drawn on the annotation page."""
 NAME = re.compile(r"\w[\w .-]{0,99}")
 """Of an instrument and of a case: they become names of a folder and of files."""
 PIXELS = 50_000_000
@@ -34,7 +36,12 @@ _KINDS = ((PNG, ".png"), (JPEG, ".jpg"), *((start, ".tif") for start in TIFF))
 
 @dataclass(frozen=True, slots=True)
 class NewCase:
-    """What was handed in: bytes of the files as they came. Without a mask it only shows what the instrument sees."""
+    """What was handed in: bytes of the files as they came. Without a mask it only shows what the instrument sees.
+
+    Attributes:
+        purpose: side of the split for which the patient was drawn before anybody labelled; "" leaves it to the split.
+        notes: JSON of who drew the masks and how, kept beside them and in the experience; "" for none.
+    """
 
     image: bytes
     masks: Mapping[str, bytes]
@@ -42,6 +49,8 @@ class NewCase:
     grader: str = ""
     name: str = ""
     assisted: bool = False
+    purpose: str = ""
+    notes: str = ""
 
 
 class NameTakenError(DataContractError):
@@ -80,7 +89,7 @@ class CaseStore:
             if checksum in self._known(instrument):
                 return False
             name = case.name or checksum[:16]
-            if any(name.casefold() == file.stem.casefold() for file in _images(folder)):
+            if any(name.casefold() == file.stem.casefold() for file in images(folder)):
                 raise NameTakenError(f"another image is called '{name}'", where="name", next="choose another name")
             self._write(folder, name, suffix, case)
         return True
@@ -90,23 +99,38 @@ class CaseStore:
         if not NAME.fullmatch(instrument):
             return 0
         folder = self._open / instrument
-        masked = {file.stem for name in self._structures for file in _visible(folder / name)}
-        return sum(file.stem in masked for file in _visible(folder / IMAGES))
+        masked = {file.stem for name in self._structures for file in visible(folder / name)}
+        return sum(file.stem in masked for file in visible(folder / IMAGES))
+
+    def purposes(self, instrument: str) -> Counter[str]:
+        """Labelled cases that wait for the next experience, by what they were drawn for; "" for nothing."""
+        if not NAME.fullmatch(instrument):
+            return Counter()
+        folder = self._open / instrument
+        masked = {file.stem for name in self._structures for file in visible(folder / name)}
+        return Counter(row.get("purpose", "") for row in table(folder) if row["name"] in masked)
+
+    def holds(self, instrument: str, image: Path) -> bool:
+        """Whether this very image was handed in, in this experience or an earlier one."""
+        if not NAME.fullmatch(instrument):
+            return False
+        with self._turn:
+            return self._digest(image) in self._known(instrument)
 
     def names(self, instrument: str) -> set[str]:
         """Of all its cases with a mask, in experiences that are closed too."""
         if not NAME.fullmatch(instrument):
             return set()
-        folders = [self._open / instrument, *_visible(self._closed / instrument)]
-        return {file.stem for folder in folders for name in self._structures for file in _visible(folder / name)}
+        folders = [self._open / instrument, *visible(self._closed / instrument)]
+        return {file.stem for folder in folders for name in self._structures for file in visible(folder / name)}
 
     def instruments(self) -> list[str]:
         """Those for which something was handed in."""
-        return sorted(entry.name for entry in _visible(self._open) if entry.is_dir())
+        return sorted(entry.name for entry in visible(self._open) if entry.is_dir())
 
     def next_number(self, instrument: str) -> int:
         """Of the next experience of an instrument, the first being 1."""
-        return 1 + max((int(f.name) for f in _visible(self._closed / instrument) if f.name.isdecimal()), default=0)
+        return 1 + max((int(f.name) for f in visible(self._closed / instrument) if f.name.isdecimal()), default=0)
 
     def experience(self, instrument: str, number: int) -> Path:
         """Where experience `number` is, or will be."""
@@ -143,11 +167,11 @@ class CaseStore:
         suffix = next((suffix for start, suffix in _KINDS if case.image.startswith(start)), "")
         if not suffix:
             raise DataContractError("this is no photograph", where="image", expected="a JPEG, PNG or TIFF file")
-        with _of("image"):
+        with of_field("image"):
             self._check_size(case.image)
             size = decode_image(case.image).shape[:2]
         for structure, data in case.masks.items():
-            with _of(structure):
+            with of_field(structure):
                 if not data.startswith(PNG):
                     raise DataContractError("the mask is no PNG file", next="a JPEG blurs its edges: save it as PNG")
                 self._check_size(data)
@@ -174,13 +198,16 @@ class CaseStore:
     def _write(self, folder: Path, name: str, suffix: str, case: NewCase) -> None:
         files = {f"{structure}/{name}.png": data for structure, data in case.masks.items()}
         files[f"{IMAGES if case.masks else UNLABELLED}/{name}{suffix}"] = case.image
-        for inner in (IMAGES, *self._structures, *([] if case.masks else [UNLABELLED])):
+        if case.notes:
+            files[f"{NOTES}/{name}.json"] = case.notes.encode()
+        for inner in (IMAGES, *self._structures, *([] if case.masks else [UNLABELLED]), *([NOTES] * bool(case.notes))):
             (folder / inner).mkdir(parents=True, exist_ok=True)
         write_atomic(folder / PENDING, json.dumps({"name": name, "files": sorted(files)}))
         for file, data in files.items():
             write_atomic(folder / file, data)
-        row = {"name": name, "patient": case.patient.strip(), "grader": case.grader.strip()}
-        _write_table(folder, [*_rows(folder, but=name), {**row, "assisted": "yes" if case.assisted else ""}])
+        row = {"name": name, "patient": case.patient.strip(), "grader": case.grader.strip(), "purpose": case.purpose}
+        row["assisted"] = "yes" if case.assisted else ""
+        write_atomic(folder / TABLE, written([*rows(folder, but=name), row]))
         (folder / PENDING).unlink()
 
     def _mended(self, instrument: str) -> Path:
@@ -189,15 +216,15 @@ class CaseStore:
         pending = folder / PENDING
         if pending.is_file():
             begun = json.loads(pending.read_text())
-            if begun["name"] not in {row["name"] for row in _table(folder)}:
+            if begun["name"] not in {row["name"] for row in table(folder)}:
                 for file in begun["files"]:
                     (folder / file).unlink(missing_ok=True)
             pending.unlink()
         return folder
 
     def _known(self, instrument: str) -> set[str]:
-        places = [self._open / instrument, *_visible(self._closed / instrument)]
-        return {self._digest(file) for place in places for file in _images(place)}
+        places = [self._open / instrument, *visible(self._closed / instrument)]
+        return {self._digest(file) for place in places for file in images(place)}
 
     def _digest(self, file: Path) -> str:
         found = file.stat()
@@ -219,44 +246,3 @@ def check_name(what: str, name: str) -> None:
             where=what,
             expected="letters, digits, space, '.', '_', '-'; up to 100",
         )
-
-
-@contextmanager
-def _of(field: str) -> Iterator[None]:
-    """Say of which field of the form an error is."""
-    try:
-        yield
-    except DataContractError as error:
-        raise type(error)(error.what, where=field, expected=error.expected, next=error.next) from None
-
-
-def _table(folder: Path) -> list[dict[str, str]]:
-    file = folder / TABLE
-    if not file.is_file():
-        return []
-    with file.open(encoding="utf-8-sig", newline="") as stream:
-        return [dict(row) for row in csv.DictReader(stream, restval="")]
-
-
-def _rows(folder: Path, but: str) -> list[dict[str, str]]:
-    """The table's rows; without a table, what the reader takes it to say: every image is a patient of its own."""
-    if (folder / TABLE).is_file():
-        return _table(folder)
-    return [{"name": file.stem, "patient": file.stem} for file in _images(folder) if file.stem != but]
-
-
-def _write_table(folder: Path, rows: list[dict[str, str]]) -> None:
-    text = io.StringIO()
-    writer = csv.DictWriter(text, COLUMNS, restval="", extrasaction="ignore", lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    write_atomic(folder / TABLE, text.getvalue())
-
-
-def _images(folder: Path) -> list[Path]:
-    return [file for inner in (IMAGES, UNLABELLED) for file in _visible(folder / inner)]
-
-
-def _visible(folder: Path) -> list[Path]:
-    """Sorted; what begins with a dot is being written, or somebody's litter."""
-    return sorted(entry for entry in folder.iterdir() if entry.name[0] != ".") if folder.is_dir() else []

@@ -16,7 +16,7 @@ from typing import Any
 from parfocal_serving.monitor import windows
 from parfocal_serving.monitor.database import upsert
 from parfocal_serving.monitor.references import WINDOW, Champion, Judge
-from parfocal_serving.monitor.rows import newest
+from parfocal_serving.monitor.rows import declared
 from parfocal_serving.monitor.schema import CHAMPIONS, DETECTORS, RESETS
 from parfocal_serving.monitor.windows import Earlier
 from sqlalchemy import Connection, and_, insert, select, update
@@ -50,11 +50,21 @@ def epoch(reference_id: str, resets: int) -> str:
 
 
 def move(
-    connection: Connection, judge: Judge, task: str, reference_id: str, observations: Sequence[Observation], now: float
+    connection: Connection,
+    judge: Judge,
+    task: str,
+    reference_id: str,
+    observations: Sequence[Observation],
+    now: float,
+    *,
+    windows_too: bool = True,
 ) -> list[Alarm]:
     """Show new observations of one reference to its detectors, in the order given, and write down where they stand.
 
     They are not stored yet, or not marked as scored.
+
+    Args:
+        windows_too: whether they are the instrument's newest, so that its window of newest cases sees them as well.
     """
     groups: dict[str, list[Observation]] = {}
     for observation in observations:
@@ -62,11 +72,11 @@ def move(
     rows = _rows(connection, task, reference_id, list(groups))
 
     def earlier(instrument: str, most: int) -> Sequence[Observation]:
-        return newest(connection, task, instrument, reference_id, most, scored=True)
+        return declared(connection, task, instrument, reference_id, most)
 
     moved, alarms = [], []
     for instrument, seen in groups.items():
-        for stream in judge.watches(instrument):
+        for stream in (one for one in judge.watches(instrument) if windows_too or one != WINDOW):
             before = rows.get((instrument, stream), _FRESH)
             look = _window if stream == WINDOW else _cusum
             values, path = look(before, judge, instrument, stream, seen, earlier)

@@ -69,11 +69,13 @@ class Judge:
     """One reference, its scorers made once each."""
 
     def __init__(self, read: Reference, arl0: float | None) -> None:
-        self._reference, self._arl0 = read, arl0
+        self.reference, self._arl0 = read, arl0
         self._scorers: dict[tuple[str | None, str], Scorer] = {}
         self.instruments = frozenset(read.instruments)
         self.streams = read.streams
-        self.windows = read.windows
+        self.windows = {
+            name: window if arl0 is None else window.declaring(arl0) for name, window in read.windows.items()
+        }
 
     def watches(self, instrument: str) -> tuple[str, ...]:
         """Names of the detectors that look at an instrument's cases."""
@@ -86,14 +88,14 @@ class Judge:
     def limit(self, instrument: str, stream: str) -> Limit:
         """The threshold, for the run length that the reference or this installation declares.
 
-        That of a window is always the reference's: how long its runs are is known to who made it alone.
+        That of a window is the reference's own where the reference is from before it kept what that takes.
         """
         if stream == WINDOW:
             window = self.windows[instrument]
             size = window.held_out
             return Limit(window.threshold, 0.0, window.arl0, math.nan, math.nan, size, window.reason)
         scorer = self._scorer(instrument, stream)
-        k, size = self._reference.config.k, scorer.calibration_size
+        k, size = self.reference.config.k, scorer.calibration_size
         found = scorer.threshold if self._arl0 is None else run_length.threshold(self._arl0, size, k)
         return Limit(found.h, k, found.arl0, found.low, found.high, size, found.reason)
 
@@ -105,21 +107,21 @@ class Judge:
     @property
     def predicts(self) -> bool:
         """Whether the reference can say what an answer is probably worth."""
-        return bool(self._reference.quality)
+        return bool(self.reference.quality)
 
     def predicted(self, instrument: str, observations: Sequence[Observation]) -> dict[str, Interval]:
         """Predicted mean Dice of these answers by structure; empty where there are none or nothing predicts it."""
         if not observations or not self.predicts:
             return {}
         features = self._features(instrument, observations)
-        return {name: quality.mean_of(features) for name, quality in self._reference.quality.items()}
+        return {name: quality.mean_of(features) for name, quality in self.reference.quality.items()}
 
     def lowest(self, instrument: str, observations: Sequence[Observation]) -> list[float | None]:
         """Predicted Dice of each answer, of the structure for which it is lowest; None where nothing predicts it."""
         if not observations or not self.predicts:
             return [None] * len(observations)
         features = self._features(instrument, observations)
-        found = [quality.cases(features) for quality in self._reference.quality.values()]
+        found = [quality.cases(features) for quality in self.reference.quality.values()]
         return [min(one.estimate for one in case) for case in zip(*found, strict=True)]
 
     def distances(self, instrument: str, observations: Sequence[Observation]) -> NDArray[np.float64]:
@@ -127,13 +129,13 @@ class Judge:
         return self._scorer(instrument, self.streams[0]).scores(observations)
 
     def _features(self, instrument: str, observations: Sequence[Observation]) -> NDArray[np.float64]:
-        return self._reference.features(instrument if instrument in self.instruments else None, observations)
+        return self.reference.features(instrument if instrument in self.instruments else None, observations)
 
     def _scorer(self, instrument: str, stream: str) -> Scorer:
         """An instrument's own, or that of the nearest for one that is unknown or was not declared."""
         key = (instrument if instrument in self.instruments else None, stream)
         if key not in self._scorers:
-            self._scorers[key] = self._reference.scorer(*key)
+            self._scorers[key] = self.reference.scorer(*key)
         return self._scorers[key]
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from parfocal_serving.monitor.schema import OBSERVATIONS
-from sqlalchemy import Connection, RowMapping, select
+from parfocal_serving.monitor.schema import ASSIGNMENTS, CANDIDATES, OBSERVATIONS
+from sqlalchemy import Connection, RowMapping, Select, select
 
 from parfocal.core.observations import FLOAT, LONGEST
 from parfocal.core.types import Observation
@@ -56,19 +57,47 @@ def observation(kept: RowMapping) -> Observation:
     )
 
 
-def newest(
-    connection: Connection, task: str, instrument: str, reference_id: str, most: int, *, scored: bool = False
-) -> list[Observation]:
-    """An instrument's newest observations under one reference, in the order in which they came; `scored`: only those
-    that its detectors have seen."""
-    here = [
+def newest(connection: Connection, task: str, instrument: str, reference_id: str, most: int) -> list[Observation]:
+    """An instrument's newest observations under one reference, in the order in which they came: those that declared it,
+    and those that came undeclared and are in a candidate that a person said it is."""
+    here = (OBSERVATIONS.c.task == task, OBSERVATIONS.c.reference_id == reference_id)
+    found = [
+        *_last(connection, select(OBSERVATIONS).where(*here, OBSERVATIONS.c.instrument == instrument), most),
+        *(_assigned(connection, task, instrument, reference_id, most) if instrument else ()),
+    ]
+    return [observation(kept) for kept in sorted(found, key=lambda kept: int(kept["arrival"]))[-most:]]
+
+
+def declared(connection: Connection, task: str, instrument: str, reference_id: str, most: int) -> list[Observation]:
+    """The newest observations under one reference that declared an instrument and that its detectors have seen, in the
+    order in which they came."""
+    here = (
         OBSERVATIONS.c.task == task,
         OBSERVATIONS.c.instrument == instrument,
         OBSERVATIONS.c.reference_id == reference_id,
-        *([OBSERVATIONS.c.scored] if scored else []),
-    ]
-    query = select(OBSERVATIONS).where(*here).order_by(OBSERVATIONS.c.arrival.desc()).limit(most)
-    return [observation(kept) for kept in reversed(connection.execute(query).mappings().all())]
+        OBSERVATIONS.c.scored,
+    )
+    found = _last(connection, select(OBSERVATIONS).where(*here), most)
+    return [observation(kept) for kept in reversed(found)]
+
+
+def _assigned(connection: Connection, task: str, instrument: str, reference_id: str, most: int) -> Sequence[RowMapping]:
+    named = (CANDIDATES.c.task == task, CANDIDATES.c.reference_id == reference_id)
+    ids = select(CANDIDATES.c.id).where(*named, CANDIDATES.c.instrument == instrument)
+    candidates = connection.execute(ids).scalars().all()
+    if not candidates:
+        return ()
+    query = (
+        select(OBSERVATIONS)
+        .join(ASSIGNMENTS, ASSIGNMENTS.c.arrival == OBSERVATIONS.c.arrival)
+        .where(ASSIGNMENTS.c.task == task, ASSIGNMENTS.c.candidate.in_(candidates))
+    )
+    return _last(connection, query, most)
+
+
+def _last(connection: Connection, query: Select[Any], most: int) -> Sequence[RowMapping]:
+    """The newest first."""
+    return connection.execute(query.order_by(OBSERVATIONS.c.arrival.desc()).limit(most)).mappings().all()
 
 
 def refused(item: Any, reason: str) -> Rejection:

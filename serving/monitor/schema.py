@@ -1,7 +1,8 @@
 """The monitor's tables as this program uses them. Times are unix seconds; JSON is text, so that every database keeps it
 alike. How a database gets there is in `versions`: a change here is a step there, and a test compares the two.
 
-Observations are pruned by age. Decisions, runs, champions, resets and counters never are.
+Observations are pruned by age, and with them what is said of each. Decisions, runs, champions, resets, candidates, what
+was done with them, and counters never are.
 """
 
 from __future__ import annotations
@@ -52,6 +53,14 @@ Index(
     OBSERVATIONS.c.instrument,
     OBSERVATIONS.c.reference_id,
     OBSERVATIONS.c.arrival,
+)
+Index(
+    "monitor_observations_captured",
+    OBSERVATIONS.c.task,
+    OBSERVATIONS.c.instrument,
+    OBSERVATIONS.c.arrival,
+    sqlite_where=OBSERVATIONS.c.case_ref.is_not(None),
+    postgresql_where=OBSERVATIONS.c.case_ref.is_not(None),
 )
 Index(
     "monitor_observations_unscored",
@@ -164,6 +173,49 @@ COUNTERS = Table(
     Column("value", BigInteger, nullable=False),
 )
 
+CANDIDATES = Table(
+    "monitor_candidates",
+    METADATA,
+    Column("task", String(250), primary_key=True),
+    Column("id", String(20), primary_key=True),
+    Column("reference_id", String(250), nullable=False),  # under which its cases are comparable
+    Column("state", String(20), nullable=False),
+    Column("name", String(250), nullable=False),
+    Column("instrument", String(250), nullable=False),  # that a person said it is; "" before
+    Column("merged_into", String(20), nullable=False),
+    Column("tightness", Float, nullable=False),
+    Column("examples", Text, nullable=False),  # JSON: ids of the most typical cases
+    Column("cases", Text, nullable=False),  # JSON: those most worth a label, as a decision has them
+    Column("by_hand", Boolean, nullable=False),  # another was merged into it: it is never split
+    Column("found", Float, nullable=False),
+    Column("updated", Float, nullable=False),
+)
+
+ASSIGNMENTS = Table(
+    "monitor_assignments",
+    METADATA,
+    Column("arrival", BigInteger, primary_key=True, autoincrement=False),  # of the observation
+    Column("task", String(250), nullable=False),
+    Column("candidate", String(20), nullable=False),
+    Column("time", Float, nullable=False),
+    Column("moved", Boolean, nullable=False),  # the detectors of the instrument that it was named have seen it
+)
+Index("monitor_assignments_candidate", ASSIGNMENTS.c.task, ASSIGNMENTS.c.candidate, ASSIGNMENTS.c.arrival)
+
+CANDIDATE_ACTIONS = Table(
+    "monitor_candidate_actions",
+    METADATA,
+    Column("number", _COUNTING, primary_key=True, autoincrement=True),
+    Column("time", Float, nullable=False),
+    Column("task", String(250), nullable=False),
+    Column("candidate", String(20), nullable=False),
+    Column("action", String(20), nullable=False),
+    Column("target", String(250), nullable=False),  # the instrument, or the candidate that it is part of now
+    Column("by", String(250), nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("facts", Text, nullable=False),  # JSON: what it was before
+)
+
 LEADERS = Table(
     "monitor_leaders",
     METADATA,
@@ -171,3 +223,42 @@ LEADERS = Table(
     Column("name", String(250), nullable=False),
     Column("since", Float, nullable=False),
 )
+
+ANNOTATIONS = Table(
+    "monitor_annotations",
+    METADATA,
+    Column("task", String(250), primary_key=True),
+    Column("case_id", String(250), primary_key=True),  # id of its observation
+    Column("reading", Integer, primary_key=True),  # 0; 1 when a second person labels it too
+    Column("instrument", String(250), nullable=False),
+    Column("patient", String(250), nullable=False),
+    Column("side", String(20), nullable=False),  # of the split, drawn when the case was first given out
+    Column("state", String(20), nullable=False),
+    Column("annotator", String(250), nullable=False),
+    Column("token", String(64), nullable=False),  # SHA-256 of the lease's
+    Column("until", Float, nullable=False),  # when the lease lapses
+    Column("offered", Float, nullable=False),
+    Column("ended", Float),
+    Column("shown", Boolean, nullable=False),  # whether this annotator saw anything of a model
+    Column("why", Text, nullable=False),  # JSON: why it is worth a label
+    Column("draft", Text, nullable=False),  # JSON of the page; "": none
+    Column("draft_by", String(250), nullable=False),
+    Column("proposal", Text, nullable=False),  # JSON: masks of the model that were shown, and who made them; "": none
+    Column("masks", Text, nullable=False),  # JSON: what was accepted, run lengths by structure; "": nothing yet
+    Column("agreement", Text, nullable=False),  # JSON: Dice by structure with the proposal, and with the first reading
+)
+Index("monitor_annotations_state", ANNOTATIONS.c.task, ANNOTATIONS.c.instrument, ANNOTATIONS.c.state)
+
+ANNOTATION_LOG = Table(
+    "monitor_annotation_log",
+    METADATA,
+    Column("number", _COUNTING, primary_key=True, autoincrement=True),
+    Column("time", Float, nullable=False),
+    Column("task", String(250), nullable=False),
+    Column("case_id", String(250), nullable=False),
+    Column("annotator", String(250), nullable=False),
+    Column("action", String(20), nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("facts", Text, nullable=False),  # JSON: such as the seconds and the clicks that a label took
+)
+Index("monitor_annotation_log_who", ANNOTATION_LOG.c.task, ANNOTATION_LOG.c.annotator, ANNOTATION_LOG.c.action)

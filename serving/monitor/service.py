@@ -1,14 +1,18 @@
-"""The monitor's parts, put together, and the two threads that work while nobody asks."""
+"""The monitor's parts, put together, and the three threads that work while nobody asks."""
 
 from __future__ import annotations
 
 import logging
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from parfocal_serving.monitor import detectors
+from parfocal_serving.monitor import candidates, detectors
+from parfocal_serving.monitor.annotate.build import build as annotation
+from parfocal_serving.monitor.candidates import Kept
+from parfocal_serving.monitor.candidates_acts import Acts
+from parfocal_serving.monitor.candidates_pass import Grouping
 from parfocal_serving.monitor.cases import CaseStore, NewCase
 from parfocal_serving.monitor.clock import Steady
 from parfocal_serving.monitor.database import connect
@@ -53,6 +57,12 @@ class Service:
         self._store = Store(self._database, self._references, task)
         self._lead, self._term, self._steady = Lead(self._database, task), 0, Steady()
         self._trigger = Trigger(self._database, self._references, self._cases, plan, leads=self._lead.look)
+        self._grouping = Grouping(
+            self._database, self._references, plan, leads=self._lead.look, alarmed=self._alarmed
+        )
+        self.annotation = annotation(
+            settings, self._database, self._references, self._cases, self._lead, plan, self.hand_in
+        )
         self._watcher = threading.Thread(target=self._watch, name="watcher", daemon=True)
         self._stopped = threading.Event()
         self.past = Past(SqlLedger(settings.ledger_url), self._database, task)
@@ -74,19 +84,22 @@ class Service:
             logger.warning("another monitor leads: this one shows, and waits")
         self._watcher.start()
         self._trigger.start()
+        self._grouping.start()
 
     def stop(self) -> None:
         self._stopped.set()
         self._trigger.stop()
-        for thread in (self._trigger, self._watcher):
+        self._grouping.stop()
+        for thread in (self._trigger, self._grouping, self._watcher):
             if thread.is_alive():
                 thread.join(10)
         self._lead.leave()
+        self.annotation.close()
         self._database.close()
 
     @property
     def alive(self) -> bool:
-        return self._trigger.is_alive() and self._watcher.is_alive()
+        return all(thread.is_alive() for thread in (self._trigger, self._grouping, self._watcher))
 
     def check(self) -> None:
         """Whether the database answers and this monitor leads; an OutsideServiceError otherwise."""
@@ -123,6 +136,28 @@ class Service:
             return detectors.reset(
                 connection, self.settings.task, instrument, reference_id, by.strip(), reason.strip(), time.time()
             )
+
+    def candidates(self) -> dict[str, Any]:
+        """Cases that look like no known instrument, grouped, and what people did with such groups."""
+        task = self.settings.task
+        with self._database.read() as connection:
+            reference_id = shown(connection, self._references, task)
+            return {
+                "reference_id": reference_id,
+                "candidates": candidates.listing(connection, task, reference_id),
+                "actions": candidates.actions(connection, task),
+            }
+
+    def act(self, act: Callable[[Acts], Kept], by: str, reason: str) -> dict[str, Any]:
+        """A person names, merges or dismisses a candidate; the one that it is or is part of now."""
+        self._lead.demand()
+        task, now = self.settings.task, time.time()
+        with self._database.write() as connection:
+            reference_id = shown(connection, self._references, task)
+            acts = Acts(connection, task, reference_id, by=by.strip(), reason=reason.strip(), now=now)
+            done = candidates.as_json(act(acts))
+        self._grouping.wake()
+        return done
 
     def again(self, key: str, by: str, reason: str) -> None:
         """A person has a failed run carried through once more."""

@@ -46,6 +46,11 @@ class MonitorSettings(Settings):
         validation_alias="PARFOCAL_ARL0",
         description="cases of one stream between two false alarms; default: what the reference declares",
     )
+    segmenter_url: str = Field(
+        default="http://127.0.0.1:3000",
+        validation_alias="PARFOCAL_SEGMENTER_URL",
+        description="of the segmenter, whose models help on the annotation page; away, cases are drawn by hand",
+    )
     retention_days: float = Field(
         default=400,
         gt=0,
@@ -63,6 +68,12 @@ class MonitorSettings(Settings):
         gt=0,
         validation_alias="PARFOCAL_MONITOR_MEGAPIXELS",
         description="largest photograph or mask in millions of pixels, checked before a pixel is decoded: 3 bytes each",
+    )
+
+    webhook_secret: str = Field(
+        default="",
+        validation_alias="PARFOCAL_WEBHOOK_SECRET",
+        description="with which MLflow signs its webhook; empty: no call of it is believed",
     )
 
     @property

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from parfocal_serving.monitor import candidates
 from parfocal_serving.monitor.detectors import epoch
 from parfocal_serving.monitor.references import Judge, Limit, References
 from parfocal_serving.monitor.schema import DETECTORS, INSTRUMENTS
@@ -37,16 +39,34 @@ class Stream:
     def alarm(self) -> bool:
         return self.alarm_at is not None
 
+    def evidence(self) -> dict[str, Any]:
+        """An alarm, for the record of what it causes: the statistic at the alarm, now where that is no longer kept."""
+        limit = self.limit.threshold if self.limit else math.inf
+        return {
+            "stream": self.name,
+            "statistic": dict(self.history).get(self.alarm_at or 0, self.statistic),
+            "threshold": limit if math.isfinite(limit) else None,
+            "alarm_at": self.alarm_at,
+            "alarm_time": self.alarm_time,
+        }
+
 
 @dataclass(frozen=True, slots=True)
 class Watched:
-    """An instrument; "" stands for requests that declared none. `known`: the reference has cases of its own."""
+    """An instrument; "" stands for requests that declared none.
+
+    Attributes:
+        known: the reference has cases of its own.
+        observations: that declared it, and those that a person said are of it.
+        assigned: the latter alone. They are among those of "" as well, as which they came.
+    """
 
     name: str
     known: bool
     observations: int
     last_seen: float | None
     streams: tuple[Stream, ...]
+    assigned: int = 0
 
     @property
     def epoch(self) -> str:
@@ -74,14 +94,16 @@ def standing(connection: Connection, references: References, task: str, also: It
     rows: dict[str, dict[str, Mapping[str, Any]]] = {}
     for row in connection.execute(select(DETECTORS).where(*here)).mappings():
         rows.setdefault(row["instrument"], {})[row["stream"]] = dict(row)
-    names = {*seen, *rows, *also, *(judge.instruments if judge else ())}
+    others = candidates.assigned(connection, task, reference_id)
+    names = {*seen, *rows, *also, *others, *(judge.instruments if judge else ())}
     return [
         Watched(
             name=name,
             known=judge is not None and name in judge.instruments,
-            observations=seen[name]["observations"] if name in seen else 0,
+            observations=(seen[name]["observations"] if name in seen else 0) + others.get(name, 0),
             last_seen=seen[name]["last_seen"] if name in seen else None,
             streams=tuple(_streams(name, rows.get(name, {}), judge, reference_id)),
+            assigned=others.get(name, 0),
         )
         for name in sorted(names, key=lambda name: (name == "", name))
     ]

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from parfocal_serving.monitor import records
+from parfocal_serving.monitor import candidates, records
 from parfocal_serving.monitor.cases import CaseStore
 from parfocal_serving.monitor.database import Database
 from parfocal_serving.monitor.lead import Lead
@@ -42,6 +42,7 @@ class StateView:
         with self.database.read() as connection:
             watched = standing(connection, self.references, self.task, self.cases.instruments())
             reference_id = shown(connection, self.references, self.task)
+            unnamed = candidates.listing(connection, self.task, reference_id)
             judge = self.references.judge(reference_id)
             dice = {
                 one.name: self.quality.of(connection, judge, reference_id, one.name, one.observations)
@@ -67,6 +68,7 @@ class StateView:
                 "minimum_cases": self.trigger.labels_needed,
             },
             "instruments": [self._instrument(instrument, dice[instrument.name]) for instrument in watched],
+            "candidates": unnamed,
             "decisions": [
                 {
                     **{name: row[name] for name in DECIDED},
@@ -86,6 +88,7 @@ class StateView:
             "name": watched.name,
             "known": watched.known,
             "observations": watched.observations,
+            "assigned": watched.assigned,
             "last_seen": watched.last_seen,
             "labelled": self.cases.labelled(watched.name),
             "predicted_dice": {

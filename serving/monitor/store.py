@@ -16,7 +16,7 @@ from parfocal_serving.monitor.database import Database, add, ignore
 from parfocal_serving.monitor.detectors import Alarm
 from parfocal_serving.monitor.references import Champion, References
 from parfocal_serving.monitor.rows import Rejection
-from parfocal_serving.monitor.schema import COUNTERS, INSTRUMENTS, OBSERVATIONS, REJECTED
+from parfocal_serving.monitor.schema import ASSIGNMENTS, COUNTERS, INSTRUMENTS, OBSERVATIONS, REJECTED
 from sqlalchemy import Connection, delete, func, insert, or_, select, update
 
 from parfocal.core.errors import DataContractError, UsageError
@@ -109,7 +109,10 @@ class Store:
         while True:
             with self._database.write() as connection:
                 connection.execute(delete(REJECTED).where(REJECTED.c.time < before))
-                old = select(OBSERVATIONS.c.arrival).where(OBSERVATIONS.c.received < before).limit(PRUNED_AT_ONCE)
+                here = OBSERVATIONS.c
+                some = select(here.arrival).where(here.received < before).limit(PRUNED_AT_ONCE)
+                old = connection.execute(some).scalars().all()
+                connection.execute(delete(ASSIGNMENTS).where(ASSIGNMENTS.c.arrival.in_(old)))
                 gone = connection.execute(delete(OBSERVATIONS).where(OBSERVATIONS.c.arrival.in_(old))).rowcount
             deleted += gone
             if gone < PRUNED_AT_ONCE:

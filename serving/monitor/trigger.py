@@ -207,6 +207,7 @@ class Trigger(threading.Thread):
             promoted=next((run.key for run in all_runs if champion and _replaces(run, champion)), ""),
             launches=tuple(run.decided for run in runs),
             used_keys=frozenset(run.key for run in runs),
+            streams=tuple(stream.evidence() for stream in instrument.streams if stream.alarm),
         )
 
     def _record(

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from parfocal_serving.monitor.annotate.leases import refused
 from parfocal_serving.monitor.cases import CaseStore
 from parfocal_serving.monitor.references import Judge
 from parfocal_serving.monitor.rows import newest
@@ -75,14 +76,22 @@ def to_label(
         wanted: how many for training, how many for the test.
         key: of the hash that says which patients are for the test.
     """
-    done = cases.names(instrument)
+    done = cases.names(instrument) | refused(connection, task, instrument)
     seen = [one for one in newest(connection, task, instrument, reference_id, CONSIDERED) if one.id not in done]
+    return chosen(judge, instrument, seen, wanted, key)
+
+
+def chosen(
+    judge: Judge | None, instrument: str, seen: Sequence[Observation], wanted: tuple[int, int], key: str
+) -> dict[str, list[str]]:
+    """The same of cases that are given."""
     seen = [one for one in seen if one.case_ref] or seen
-    plan = cases_worth_labelling(_waiting(judge, instrument, seen), train=wanted[0], test=wanted[1], key=key)
+    plan = cases_worth_labelling(waiting(judge, instrument, seen), train=wanted[0], test=wanted[1], key=key)
     return {"train": list(plan.train), "test": list(plan.test)}
 
 
-def _waiting(judge: Judge | None, instrument: str, seen: Sequence[Observation]) -> list[Waiting]:
+def waiting(judge: Judge | None, instrument: str, seen: Sequence[Observation]) -> list[Waiting]:
+    """Observations as cases that could be labelled."""
     dice: Iterable[float | None] = [None] * len(seen)
     far: Any = [float("inf")] * len(seen)
     if judge is not None and seen:

@@ -21,7 +21,8 @@ from parfocal_serving.segmenter.champion import Champion
 from parfocal_serving.segmenter.click_model import ClickModel
 
 from parfocal.core.bundle import Bundle
-from parfocal.evaluation import glaucoma, metrics
+from parfocal.evaluation import glaucoma, metrics, suspicion
+from parfocal.evaluation.glaucoma import Eye
 from parfocal.inference.observe import DARK
 from parfocal.inference.predictor import Prediction
 from parfocal.preprocessing.images import Picture, shown
@@ -78,6 +79,35 @@ def ratios(masks: Mapping[str, NDArray[np.bool_]]) -> dict[str, float | None]:
         return {"cdr": None, "vertical_cdr": None}
     disc, cup = masks["disc"], masks["cup"]
     return {"cdr": _rounded(glaucoma.cdr(disc, cup)), "vertical_cdr": _rounded(glaucoma.vertical_cdr(disc, cup))}
+
+
+def rim(masks: Mapping[str, NDArray[np.bool_]], eye: Eye | None) -> dict[str, Any]:
+    """`isnt`, mean rim widths in pixels and whether they follow the ISNT rule; `glaucoma`, published ranges.
+
+    Both None where the eye is not known, or without disc or cup (`parfocal.evaluation.suspicion`).
+    """
+    nothing: dict[str, Any] = {"eye": eye, "isnt": None, "glaucoma": None}
+    if eye is None or not {"disc", "cup"} <= masks.keys() or not (masks["disc"].any() and masks["cup"].any()):
+        return nothing
+    both = masks["disc"] | masks["cup"]
+    rows, columns = np.flatnonzero(both.any(axis=1)), np.flatnonzero(both.any(axis=0))
+    # Where they are: a whole large photograph takes four times as long.
+    window = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    found = suspicion.suspicion(masks["disc"][window], masks["cup"][window], eye)
+    read = {one.name: one for one in found.indicators}
+    widths = read["isnt"].value
+    if not isinstance(widths, dict):
+        return nothing
+    return {
+        "eye": eye,
+        "isnt": {name: round(width, 2) for name, width in widths.items()}
+        | {"follows": read["isnt"].reading == "within"},
+        "glaucoma": {
+            "suspicion": found.level,
+            "readings": {name: read[name].reading for name in ("cdr", "vertical_cdr", "isnt")},
+            "warning": found.warning,
+        },
+    }
 
 
 def quality(image: Picture, prediction: Prediction, bundle: Bundle) -> list[str]:

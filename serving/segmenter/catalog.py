@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from parfocal_serving.segmenter import answer
+from parfocal_serving.segmenter.challenger import FILE, Challenger
 from parfocal_serving.segmenter.champion import CURRENT, Champion
 from parfocal_serving.segmenter.click_model import ClickModel, Clicks
 from parfocal_serving.segmenter.lineage import learned
@@ -23,12 +24,13 @@ class Catalog:
         self._serving, self._task, self._clicks = serving, task, clicks
         self._known: tuple[str, list[dict[str, Any]]] = ("", [])
 
-    def models(self, champion: Champion | None) -> dict[str, Any]:
-        """The champion and the model that answers clicks; either may be null."""
-        clicks = self._clicks.current
+    def models(self, champion: Champion | None, challenger: Challenger | None = None) -> dict[str, Any]:
+        """The champion, what may stand beside it, and the model that answers clicks; each may be null."""
+        clicks, rival = self._clicks.current, challenger.models.current if challenger else None
         return {
             "task": self._task,
             "champion": champion and _champion(champion, self._current(champion).get("since")),
+            "challenger": rival and _champion(rival, self._current(rival, FILE).get("since")),
             "clicks": clicks and _clicks(clicks),
             "clicks_trouble": self._clicks.trouble,
         }
@@ -68,10 +70,10 @@ class Catalog:
             )
         return self._known[1]
 
-    def _current(self, champion: Champion) -> Mapping[str, Any]:
+    def _current(self, champion: Champion, file: str = CURRENT) -> Mapping[str, Any]:
         """What current.json says of this champion; nothing if it speaks of another by now."""
         try:
-            values: dict[str, Any] = json.loads((self._serving / CURRENT).read_bytes())
+            values: dict[str, Any] = json.loads((self._serving / file).read_bytes())
         except (OSError, ValueError):
             return {}
         return values if values.get("checksum") == champion.checksum else {}

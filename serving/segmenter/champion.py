@@ -11,12 +11,12 @@ from pathlib import Path
 
 import numpy as np
 
-from parfocal.core import manifest
+from parfocal.core import bundle, manifest
 from parfocal.core.bundle import REFERENCE
 from parfocal.core.errors import DataContractError, ParfocalError
+from parfocal.inference import probe
 from parfocal.inference.observe import describe
 from parfocal.inference.predictor import Predictor
-from parfocal.phantoms.photograph import case
 
 logger = logging.getLogger("parfocal.segmenter")
 
@@ -50,7 +50,7 @@ class Rejected:
 
 
 def load(folder: Path, task: str, version: str, checksum: str, runtime: str) -> Champion:
-    """Load a fetched bundle and answer a phantom's photograph with it, so that no patient's is the first.
+    """Load a fetched bundle and answer a phantom's picture with it, so that no patient's is the first.
 
     Raises:
         ParfocalError: it is not whole, not the one that was named, or cannot answer.
@@ -70,13 +70,15 @@ def load(folder: Path, task: str, version: str, checksum: str, runtime: str) -> 
 
 def _warm(predictor: Predictor, folder: Path) -> None:
     predictor.warm()  # every network: a weak model may find no disc in the picture below, and so ask for no cup
-    image = case("A", 0, 0).image
-    for _ in range(WARM):
-        prediction = predictor.predict(image)
+    unnamed, *own = probe.instruments(predictor.bundle)
+    image = probe.picture(predictor.bundle, 0)
+    for instrument in (*[unnamed] * WARM, *own):
+        prediction = predictor.predict(image, instrument)
         describe(image, prediction)
-    for name, probability in prediction.probabilities.items():
-        if not np.isfinite(probability).all():
-            raise DataContractError(f"its {name} network gives no numbers", where=folder)
+        for name, probability in prediction.probabilities.items():
+            if not np.isfinite(probability).all():
+                told = f" for {instrument}" if instrument else ""
+                raise DataContractError(f"its {name} network{told} gives no numbers", where=folder)
 
 
 class Champions:
@@ -95,8 +97,10 @@ class Champions:
         *,
         swapped: Callable[[Champion | None, Champion], None],
         refused: Callable[[Rejected], None],
+        file: str = CURRENT,
     ) -> None:
-        self._file = folder / CURRENT
+        self._file = folder / file
+        self._role = Path(file).stem.replace("current", "champion")
         self._task, self._runtime = task, runtime
         self._swapped, self._refused = swapped, refused
         self._seen: tuple[int, int] | None = None
@@ -129,17 +133,22 @@ class Champions:
         except Exception as error:
             # Whatever is wrong with a bundle, and a damaged export can raise anything, the old model answers on.
             reason = str(error) if isinstance(error, ParfocalError) else f"{type(error).__name__}: {error}"
-            logger.error("champion %s cannot answer: %s", version, reason)
+            logger.error("%s %s cannot answer: %s", self._role, version, reason)
             self.rejected = Rejected(version, checksum, reason)
             self._refused(self.rejected)
 
     def _follow(self, version: str, checksum: str, folder: Path) -> None:
         old = self.current
+        if reason := bundle.parse(folder).unserved:
+            # It is in order, and others ask it. Whoever answered pictures before goes on.
+            self.rejected = Rejected(version, checksum, f"not served here: {reason}")
+            logger.warning("%s %s is %s", self._role, version, self.rejected.reason)
+            return
         if old is None or (old.version, old.checksum) != (version, checksum):
             new = load(folder, self._task, version, checksum, self._runtime)
             self.current = new
             self._swapped(old, new)
-            logger.warning("champion %s answers (%s, %s)", version, checksum[:12], new.runtime)
+            logger.warning("%s %s answers (%s, %s)", self._role, version, checksum[:12], new.runtime)
         self.rejected = None
 
     def _run(self) -> None:

@@ -10,15 +10,20 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+from parfocal_serving.segmenter import dicom_bombs, dicom_walk
 from parfocal_serving.segmenter.problems import RequestError
 
 from parfocal.core.dicom import simpleitk
 from parfocal.core.errors import DataContractError, UsageError
 from parfocal.core.task import task as known_task
+from parfocal.evaluation.glaucoma import Eye
+from parfocal.inference import camera
 from parfocal.preprocessing.images import Picture
 from parfocal.readers import dicom_headers, dicom_pictures
 
 ROWS, COLUMNS = "0028|0010", "0028|0011"
+IMAGE_LATERALITY, LATERALITY = "0020|0062", "0020|0060"
+_EYES: dict[str, Eye] = {"L": "left", "R": "right"}
 _GREY = "x-ray"
 """The one modality whose DICOM pictures are grey; slices of a volume are not asked for one by one."""
 _READ: dict[str, Callable[[dicom_headers.Header], Picture]] = {
@@ -29,8 +34,9 @@ _READ: dict[str, Callable[[dicom_headers.Header], Picture]] = {
 
 def decode(
     data: bytes, task: str, check: Callable[[tuple[int, int]], None]
-) -> tuple[Picture, tuple[float, float] | None]:
-    """A photograph, secondary capture or X-ray, and (row, column) of a pixel in millimetres where the file says.
+) -> tuple[Picture, tuple[float, float] | None, Eye | None, dict[str, str]]:
+    """A photograph, secondary capture or X-ray; (row, column) of a pixel in millimetres, the eye and the camera, where
+    it says so.
 
     Args:
         data: a DICOM file.
@@ -50,6 +56,8 @@ def decode(
         simpleitk().ProcessObject.SetGlobalWarningDisplay(False)  # GDCM's warnings show what tags hold
     except UsageError as error:
         raise RequestError(415, "DICOM cannot be read here: SimpleITK is missing", next=error.next) from None
+    dicom_bombs.refuse(data, check)
+    dicom_walk.refuse(data)
     handle = os.memfd_create("upload", os.MFD_CLOEXEC)
     try:
         with os.fdopen(handle, "wb", closefd=False) as file:
@@ -63,14 +71,16 @@ def decode(
 
 def _decoded(
     file: Path, modality: str, check: Callable[[tuple[int, int]], None]
-) -> tuple[Picture, tuple[float, float] | None]:
+) -> tuple[Picture, tuple[float, float] | None, Eye | None, dict[str, str]]:
     one = dicom_headers.header(file)
     dicom_headers.refuse_other(one, modality)
     rows, columns = one.numbers(ROWS), one.numbers(COLUMNS)
     if len(rows) != 1 or len(columns) != 1:
         raise DataContractError("it does not say how large it is", expected="Rows and Columns")
     check((int(columns[0]), int(rows[0])))
-    return _READ[modality](one), dicom_pictures.spacing(one)
+    dicom_bombs.refuse_samples(one[dicom_bombs.SAMPLES], one[dicom_bombs.BITS])
+    eye = _EYES.get((one[IMAGE_LATERALITY] or one[LATERALITY]).strip())
+    return _READ[modality](one), dicom_pictures.spacing(one), eye, camera.of_dicom(one.tags)
 
 
 def _without_tags(error: DataContractError) -> RequestError:

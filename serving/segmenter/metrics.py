@@ -25,13 +25,16 @@ STAGE_SECONDS = Histogram(
     ("task", "stage"),
     buckets=(0.0001, 0.00025, 0.0005, *_SECONDS),
 )
-PENDING = Gauge("parfocal_outbox_pending", "Observations not yet delivered", multiprocess_mode="livesum")
+PENDING = Gauge("parfocal_outbox_pending", "Observations not yet delivered", ("task",), multiprocess_mode="livesum")
 OLDEST = Gauge(
-    "parfocal_outbox_oldest_seconds", "Age of the observation that waits longest", multiprocess_mode="livemax"
+    "parfocal_outbox_oldest_seconds",
+    "Age of the observation that waits longest",
+    ("task",),
+    multiprocess_mode="livemax",
 )
-DROPPED = Counter("parfocal_outbox_dropped", "Observations that could not be kept")
-REFUSED = Counter("parfocal_outbox_refused", "Observations that the monitor did not take")
-SENT = Counter("parfocal_outbox_sent", "Observations that the monitor has")
+DROPPED = Counter("parfocal_outbox_dropped", "Observations that could not be kept", ("task",))
+REFUSED = Counter("parfocal_outbox_refused", "Observations that the monitor did not take", ("task",))
+SENT = Counter("parfocal_outbox_sent", "Observations that the monitor has", ("task",))
 REJECTED = Counter("parfocal_champion_rejected", "Champions that a worker could not load or warm", ("task", "version"))
 MODEL = Gauge(
     "parfocal_model_info",
@@ -39,7 +42,21 @@ MODEL = Gauge(
     ("task", "version", "checksum"),
     multiprocess_mode="livemax",
 )
-SWAPS = Counter("parfocal_swaps", "Champions that took the place of another in a worker")
+SWAPS = Counter("parfocal_swaps", "Champions that took the place of another in a worker", ("task",))
+CHALLENGER = Counter(
+    "parfocal_challenger_requests",
+    "Pictures that a challenger answered, failed on or, as a shadow, left be; `role` is canary, shadow or load",
+    ("task", "version", "role", "outcome"),
+)
+CHALLENGER_SECONDS = Histogram(
+    "parfocal_challenger_seconds", "A challenger's cascade over one picture", ("task", "role"), buckets=_SECONDS
+)
+AGREEMENT = Histogram(
+    "parfocal_challenger_dice",
+    "Dice of a shadow's mask against the champion's, in source pixels",
+    ("task", "structure"),
+    buckets=(0.5, 0.7, 0.8, 0.85, 0.9, 0.925, 0.95, 0.97, 0.98, 0.99, 0.995, 1.0),
+)
 
 
 def bury_the_dead() -> None:

@@ -17,6 +17,7 @@ PLACE = "#/components/schemas/{model}"
 _PROBLEMS = {
     400: "the content",
     404: "the case is not remembered here",
+    408: "the upload comes too slowly",
     413: "too many bytes or pixels",
     415: "another type",
     429: "too many requests at once",
@@ -52,15 +53,36 @@ def document(settings: SegmenterSettings) -> dict[str, Any]:
 
 def _segment() -> dict[str, Any]:
     fields = {
-        "image": _file("a JPEG, PNG, TIFF or DICOM file, as the champion's recipe takes it"),
+        "image": _file(
+            "a JPEG, PNG, TIFF, DICOM or NIfTI file, as the champion's recipe takes it; up to "
+            f"{forms.MOST_PICTURES} such parts make a batch"
+        ),
         "instrument": _name("device and site that took the picture"),
+        "task": _name("of several that the service answers for; left out: the first, or the address's `task`"),
         "patient": _name("whose eye it is; leaves the service as an HMAC alone"),
-        "masks": _MASKS,
+        "masks": {**_MASKS, "enum": [*forms.MASKS, forms.DICOM_SEG]},
         "spacing": _SPACING,
+        "eye": {
+            "type": "string", "enum": list(forms.EYES), "description": "which eye; left out: a DICOM file's laterality"
+        },
+        "slice": {"type": "integer", "minimum": 0, "description": "of a NIfTI volume, from 0 in its plane"},
+        "plane": {
+            "type": "string", "enum": list(forms.PLANES), "default": forms.PLANES[0],
+            "description": "of a NIfTI volume; acquired: across its thickest spacing",
+        },
+        "observe": {
+            "type": "string", "enum": ["yes", "no"], "default": "yes",
+            "description": "no, for who labels pictures alone: nothing is kept of the request or told to the monitor",
+        },
+    }  # fmt: skip
+    found = _operation("segment", "Masks of a picture", schemas.Segmentation, (400, 408, 413, 415, 429, 500, 503, 504))
+    found["responses"]["200"]["content"] = {
+        "application/json": {
+            "schema": {"anyOf": [{"$ref": PLACE.format(model=name)} for name in ("Segmentation", "Batch")]}
+        },
+        "application/dicom": {"schema": {"type": "string", "contentMediaType": "application/dicom"}},
     }
-    return _operation("segment", "Masks of a picture", schemas.Segmentation, (400, 413, 415, 429, 500, 503, 504)) | {
-        "requestBody": _form(fields, ["image"])
-    }
+    return found | {"requestBody": _form(fields, ["image"])}
 
 
 def _refine() -> dict[str, Any]:
@@ -69,19 +91,25 @@ def _refine() -> dict[str, Any]:
         "case": _name("`request_id` of /segment or `case` of /refine: a picture that was sent a moment ago"),
         "structure": _name("what is clicked; may be left out where the model answers for one alone"),
         "clicks": {
-            "type": "array",
-            "items": {"$ref": PLACE.format(model="OneClick")},
-            "maxItems": forms.MOST_CLICKS,
+            "type": "string",  # a part of a form is a text: as an array, clients would send a part a click
+            "contentMediaType": "application/json",
+            "contentSchema": {
+                "type": "array",
+                "items": {"$ref": PLACE.format(model="OneClick")},
+                "maxItems": forms.MOST_CLICKS,
+            },
+            "maxLength": forms.CLICK_FIELD,
             "description": "every click so far, as JSON; none gives what the network draws by itself",
         },
         "previous": _file("the answer so far, or what a person made of it: a grey PNG of the picture's size"),
         "outer": _file("the mask of the structure round it; left out: the champion's"),
         "instrument": _name("as for /segment; goes with `image`"),
+        "task": _name("as for /segment"),
         "masks": _MASKS,
         "spacing": _SPACING,
     }
     answers = _operation(
-        "refine", "A mask by clicks", schemas.Refinement, (400, 404, 413, 415, 429, 500, 501, 503, 504)
+        "refine", "A mask by clicks", schemas.Refinement, (400, 404, 408, 413, 415, 429, 500, 501, 503, 504)
     )
     body = _form(fields, [])
     body["content"]["multipart/form-data"]["encoding"] = {"clicks": {"contentType": "application/json"}}
@@ -124,7 +152,9 @@ def _form(fields: dict[str, Any], required: list[str]) -> dict[str, Any]:
 
 
 def _file(description: str) -> dict[str, Any]:
-    return {"type": "string", "contentMediaType": "application/octet-stream", "description": description}
+    # `format` is OpenAPI 3.0's word for a file, by which programs that make clients know one.
+    binary = {"type": "string", "format": "binary", "contentMediaType": "application/octet-stream"}
+    return {**binary, "description": description}
 
 
 def _name(description: str) -> dict[str, Any]:

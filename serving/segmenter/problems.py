@@ -9,8 +9,8 @@ class RequestError(ParfocalError):
     """A request that cannot be answered with masks.
 
     Args:
-        status: HTTP status: 400 the content, 404 a case that is gone, 413 its size, 415 its type, 429 too many at
-            once, 501 nothing here answers clicks, 503 no model yet, 504 too late.
+        status: HTTP status: 400 the content, 404 a case that is gone, 408 too slow, 413 its size, 415 its type, 429 too
+            many at once, 501 nothing here answers clicks, 503 no model yet, 504 too late.
     """
 
     def __init__(self, status: int, what: str, *, where: object = "", expected: str = "", next: str = "") -> None:

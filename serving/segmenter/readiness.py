@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from parfocal_serving.segmenter.problems import RequestError
@@ -20,8 +21,15 @@ def no_champion(worker: Worker) -> RequestError:
     )
 
 
+def of_all(workers: Sequence[Worker], ending: bool) -> dict[str, Any]:
+    """What /readyz says: of the first task, and of the others in `others`. Ready is who can answer for any of them."""
+    first, *others = map(detail, workers)
+    ready = not ending and any(one["ready"] for one in (first, *others))
+    return {**first, "ready": ready, "ending": ending, **({"others": others} if others else {})}
+
+
 def detail(worker: Worker) -> dict[str, Any]:
-    """What /readyz says."""
+    """What can be said of one task."""
     current, rejected = worker.champions.current, worker.champions.rejected
     slot, sender, clicks = worker.outbox.slot, worker.sender, worker.clicks
     return {
@@ -31,6 +39,7 @@ def detail(worker: Worker) -> dict[str, Any]:
         and {"version": current.version, "checksum": current.checksum, "drift": bool(current.reference_id)},
         "rejected": rejected
         and {"version": rejected.version, "checksum": rejected.checksum, "reason": rejected.reason},
+        **_challenger(worker),
         "clicks": {"ready": clicks.current is not None, "trouble": clicks.trouble} if clicks.named else None,
         "outbox": {
             "pending": slot.pending if slot else 0,
@@ -38,4 +47,14 @@ def detail(worker: Worker) -> dict[str, Any]:
             "sending": sender is not None,
             "monitor": sender.trouble if sender else "PARFOCAL_MONITOR_URL is empty: nothing is sent",
         },
+    }
+
+
+def _challenger(worker: Worker) -> dict[str, Any]:
+    if worker.challenger is None:
+        return {}
+    current, rejected = worker.challenger.models.current, worker.challenger.models.rejected
+    return {
+        "challenger": current and {"version": current.version, "checksum": current.checksum},
+        "challenger_rejected": rejected and {"version": rejected.version, "reason": rejected.reason},
     }

@@ -142,8 +142,8 @@ class Refiner:
     def _seen(self, wanted: Asked) -> tuple[str, Seen]:
         """The picture and the id that it has here."""
         if wanted.image is not None:
-            image, spacing = codecs.decode(wanted.image, self._settings.pixels, self._settings.task)
-            return uuid4().hex, Seen(image, wanted.instrument, wanted.spacing or spacing)
+            found = codecs.decode(wanted.image, self._settings.pixels, self._settings.task)
+            return uuid4().hex, Seen(found.image, wanted.instrument, wanted.spacing or found.spacing)
         seen = self._recent.get(wanted.case)
         if seen is None:
             raise RequestError(

@@ -38,6 +38,9 @@ class Model(Schema):
     version: str = Field(description="in the registry; empty for a bundle that is a folder")
     checksum: str = Field(description="of the bundle")
     runtime: str = Field(description="that computed it, such as openvino")
+    role: Literal["challenger"] | None = Field(
+        default=None, description="of an answer that a canary gave; the champion's do not have it"
+    )
 
 
 class RunLengths(Schema):
@@ -73,6 +76,55 @@ class SegmentTiming(Schema):
     total: float
 
 
+class PredictedDice(Schema):
+    """What a structure's Dice will probably be, with an interval that holds it in `level` of cases."""
+
+    dice: float
+    lower: float
+    upper: float
+    level: float
+
+
+class Isnt(Schema):
+    """Mean width of the neuroretinal rim by quadrant, in pixels, and whether inferior > superior > nasal > temporal."""
+
+    inferior: float
+    superior: float
+    nasal: float
+    temporal: float
+    follows: bool
+
+
+Reading = Literal["within", "borderline", "outside", "not read"]
+
+
+class Readings(Schema):
+    """Where values lie in their published ranges."""
+
+    cdr: Reading
+    vertical_cdr: Reading
+    isnt: Reading
+
+
+class Glaucoma(Schema):
+    """Indicators for a clinician; no diagnosis."""
+
+    suspicion: Literal["raised", "some", "none", "not read"]
+    readings: Readings
+    warning: str
+
+
+class Place(Schema):
+    """Where a slice lies in its volume: millimetres of the patient (left, posterior, superior)."""
+
+    plane: Literal["axial", "coronal", "sagittal"]
+    number: int
+    slices: int
+    origin: tuple[float, float, float] = Field(description="centre of the first pixel")
+    rows: tuple[float, float, float] = Field(description="step from a row to the next")
+    columns: tuple[float, float, float] = Field(description="step from a column to the next")
+
+
 class Segmentation(Schema):
     """A picture's structures."""
 
@@ -82,9 +134,33 @@ class Segmentation(Schema):
     structures: dict[str, Structure]
     cdr: float | None = Field(description="ratio of mean radii; null without a disc")
     vertical_cdr: float | None = Field(description="ratio of heights; null without a disc")
+    eye: Literal["left", "right"] | None = Field(description="as declared, or as a DICOM file says")
+    isnt: Isnt | None = Field(description="null where the eye is not known, or without disc or cup")
+    glaucoma: Glaucoma | None = Field(description="null where isnt is")
     quality: list[str] = Field(description="flags: a reason to look again, not a diagnosis")
+    predicted_dice: dict[str, PredictedDice | None] = Field(
+        description="by structure; null where the model has too few labelled cases, or no reference, to say"
+    )
+    out_of_range: list[str] = Field(
+        description="streams (appearance, framing, acquisition, plausibility) in which this case is stranger than "
+        "99 of 100 that the model's reference knows"
+    )
     spacing_mm: Point | None = Field(default=None, description="[row, column] of a pixel, where known")
+    slice: Place | None = Field(default=None, description="only of a NIfTI upload")
+    dicom_seg: str | None = Field(default=None, description="with masks=dicom-seg: base64 of a DICOM SEG object")
     timing_ms: SegmentTiming
+
+
+class Refused(Problem):
+    """One picture of several that was not answered."""
+
+    status: int = Field(description="as it would have been alone")
+
+
+class Batch(Schema):
+    """Several pictures of one request, in their order."""
+
+    answers: list[Segmentation | Refused]
 
 
 class Box(Schema):
@@ -154,6 +230,7 @@ class Instruments(Schema):
     instruments: list[Instrument]
     otherwise: Otherwise
     asked: Named | None = None
+    others: list[Instruments] | None = Field(default=None, description="of the service's other tasks")
 
 
 class ModelStructure(Schema):
@@ -184,8 +261,10 @@ class Models(Schema):
 
     task: str
     champion: ChampionDetail | None
+    challenger: ChampionDetail | None = Field(description="answers as a canary, or as a shadow to nobody")
     clicks: ModelDetail | None = Field(description="answers /refine; `since` is when the worker loaded it")
     clicks_trouble: str = Field(description="why nothing answers clicks though it should; else empty")
+    others: list[Models] | None = Field(default=None, description="of the service's other tasks")
 
 
-ANSWERS = (Problem, Segmentation, Refinement, Instruments, Models)
+ANSWERS = (Problem, Segmentation, Batch, Refinement, Instruments, Models)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Self
 
 from pydantic import Field
 
 from parfocal.adapters.settings import Settings
+from parfocal.core.errors import UsageError
 
 
 class SegmenterSettings(Settings):
@@ -49,7 +51,15 @@ class SegmenterSettings(Settings):
         default=64,
         ge=1,
         validation_alias="PARFOCAL_SEGMENTER_CONCURRENCY",
-        description="requests a worker has at once, computed and waiting; one more is answered 429",
+        description="photographs that a worker has at once, computed and waiting; one more is answered 429. As many "
+        "again may be on their way in, and as many clicks beside them",
+    )
+    drain: float = Field(
+        default=1.0,
+        ge=0,
+        validation_alias="PARFOCAL_DRAIN_SECONDS",
+        description="seconds after SIGTERM in which /readyz says 503 and everything is answered as ever; longer than "
+        "whoever shares out the requests takes to notice",
     )
     outbox: Path | None = Field(
         default=None,
@@ -61,6 +71,14 @@ class SegmenterSettings(Settings):
         ge=1,
         validation_alias="PARFOCAL_OUTBOX_ROWS",
         description="observations a worker keeps for a monitor that is away, about 4 KB each; one more is dropped",
+    )
+    flips: float = Field(
+        default=0.1,
+        ge=0,
+        le=1,
+        validation_alias="PARFOCAL_SEGMENTER_FLIPS",
+        description="fraction of the answers that are held against the answer to the mirrored picture, after they have "
+        "left and while nobody waits; 0: none",
     )
     capture: float = Field(
         default=0.0,
@@ -96,6 +114,36 @@ class SegmenterSettings(Settings):
         description="key of the patients' HMAC, the same wherever one installation answers; empty: made once and kept "
         "in the state folder",
     )
+
+    monitors: str = Field(
+        default="",
+        validation_alias="PARFOCAL_MONITOR_URLS",
+        description="of further tasks, each of which has a monitor of its own: `lung=http://...,brain=http://...`",
+    )
+
+    def each(self) -> tuple[Self, ...]:
+        """These settings for every task, the first one's first.
+
+        Raises:
+            UsageError: a monitor is named for no task of this service, or without an address.
+        """
+        names = self.served
+        monitors = {names[0]: self.monitor_url}
+        for one in filter(None, self.monitors.split(",")):
+            name, _, address = one.strip().partition("=")
+            if name not in names[1:] or not address:
+                raise UsageError(
+                    f"'{one}'", where="PARFOCAL_MONITOR_URLS", expected=f"task=address, of {', '.join(names[1:])}"
+                )
+            monitors[name] = address
+        return tuple(self._of(name, monitors.get(name, ""), i == 0) for i, name in enumerate(names))
+
+    def _of(self, name: str, monitor: str, first: bool) -> Self:
+        told: dict[str, object] = {"task": name, "monitor_url": monitor}
+        if not first:
+            alias = self.clicks_model if len(Path(self.clicks_model).parts) == 1 else ""  # a folder is of one task
+            told |= {"clicks_model": alias, "outbox": self.outbox and self.outbox / name}
+        return self.model_copy(update=told)
 
     @property
     def pool(self) -> int:

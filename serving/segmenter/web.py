@@ -12,18 +12,21 @@ import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from functools import cache, partial
-from typing import Any
+from typing import Any, ClassVar
 
-from parfocal_serving.segmenter import forms, metrics, openapi, readiness
+from parfocal_serving.segmenter import batches, forms, metrics, openapi, readiness
 from parfocal_serving.segmenter import refine as refining
 from parfocal_serving.segmenter.champion import Champion
+from parfocal_serving.segmenter.drain import Ending
+from parfocal_serving.segmenter.label_studio import LabelStudio
+from parfocal_serving.segmenter.pressure import Pressure
 from parfocal_serving.segmenter.problems import RequestError, body
-from parfocal_serving.segmenter.worker import Worker
+from parfocal_serving.segmenter.worker import Answer, Worker
 from starlette.applications import Starlette
-from starlette.background import BackgroundTask
+from starlette.background import BackgroundTask, BackgroundTasks
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
+from starlette.routing import Mount, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from parfocal.core.observations import LONGEST
@@ -32,35 +35,74 @@ logger = logging.getLogger("parfocal.segmenter")
 
 
 class Running:
-    """The worker of this process, known from the moment BentoML makes the service."""
+    """The worker of this process, known from the moment BentoML makes the service.
+
+    Attributes:
+        worker: of the first task, and of every request that names none.
+        others: of further tasks, by name.
+        requests: that are being answered.
+    """
 
     worker: Worker
+    others: ClassVar[dict[str, Worker]] = {}
     requests = 0
+
+    @classmethod
+    def all(cls) -> tuple[Worker, ...]:
+        return cls.worker, *cls.others.values()
+
+    @classmethod
+    def of(cls, task: str) -> Worker:
+        """Who answers for a task; the first where none is named.
+
+        Raises:
+            RequestError: nobody here does.
+        """
+        if task in ("", cls.worker.settings.task):
+            return cls.worker
+        if task not in cls.others:
+            known = ", ".join(one.settings.task for one in cls.all())
+            raise RequestError(400, f"no such task here: {task[:40]}", where="task", expected=f"one of {known}")
+        return cls.others[task]
+
+
+class Counted:
+    """What a request to /segment is counted under, as soon as it is known."""
+
+    def __init__(self, worker: Worker) -> None:
+        self.at(worker)
+
+    def at(self, worker: Worker) -> Champion | None:
+        """The champion that would answer now, of the task that the request turned out to be for."""
+        champion = worker.champions.current
+        self.task, self.version = worker.settings.task, champion.version if champion else ""
+        return champion
 
 
 async def segment(request: Request) -> Response:
     """Answer a photograph, and count it."""
     began = time.perf_counter()
-    task, champion = Running.worker.settings.task, Running.worker.champions.current
-    response = await _guarded(partial(_segment, request, champion, began))
-    metrics.REQUESTS.labels(task, champion.version if champion else "", str(response.status_code)).inc()
-    metrics.REQUEST_SECONDS.labels(task).observe(time.perf_counter() - began)
+    counted = Counted(Running.worker)
+    response = await _guarded(partial(_segment, request, counted, began), Running.worker.pools.segmenting)
+    metrics.REQUESTS.labels(counted.task, counted.version, str(response.status_code)).inc()
+    metrics.REQUEST_SECONDS.labels(counted.task).observe(time.perf_counter() - began)
     return response
 
 
 async def refine(request: Request) -> Response:
     """Answer clicks."""
-    return await _guarded(partial(_refine, request, time.perf_counter()))
+    return await _guarded(partial(_refine, request, time.perf_counter()), Running.worker.pools.clicking)
 
 
 async def instruments(request: Request) -> Response:
     """What the champion knows."""
-    return await _guarded(partial(_instruments, request))
+    return await _guarded(partial(_instruments, request), Running.worker.pools.clicking)
 
 
 async def models(request: Request) -> Response:  # noqa: ARG001
     """Who answers."""
-    return JSONResponse(Running.worker.catalog.models(Running.worker.champions.current))
+    first, *others = (worker.catalog.models(worker.champions.current, worker.challenger) for worker in Running.all())
+    return JSONResponse({**first, "others": others} if others else first)
 
 
 async def document(request: Request) -> Response:  # noqa: ARG001
@@ -68,7 +110,7 @@ async def document(request: Request) -> Response:  # noqa: ARG001
     return JSONResponse(_document())
 
 
-async def _guarded(work: Callable[[], Awaitable[Response]]) -> Response:
+async def _guarded(work: Callable[[], Awaitable[Response]], pressure: Pressure) -> Response:
     """The answer within its time. Every one but 200 says what, where, expected, next."""
     worker = Running.worker
     Running.requests += 1
@@ -76,54 +118,105 @@ async def _guarded(work: Callable[[], Awaitable[Response]]) -> Response:
         async with asyncio.timeout(worker.settings.timeout):
             return await work()
     except RequestError as error:
-        return _problem(error)
+        return _problem(error, pressure)
     except TimeoutError:
-        return _problem(RequestError(504, f"no answer within {worker.settings.timeout:g} s", next="try again"))
+        late = RequestError(504, f"no answer within {worker.settings.timeout:g} s", next="try again")
+        return _problem(late, pressure)
     except ClientDisconnect:
-        return _problem(RequestError(400, "the upload was broken off"))
+        return _problem(RequestError(400, "the upload was broken off"), pressure)
     except Exception:
         logger.exception("a request failed")
-        return _problem(RequestError(500, "the segmenter failed", next="see its log: this is a bug"))
+        return _problem(RequestError(500, "the segmenter failed", next="see its log: this is a bug"), pressure)
     finally:
         Running.requests -= 1
 
 
-async def _segment(request: Request, champion: Champion | None, began: float) -> Response:
-    worker = Running.worker
-    if champion is None:  # nobody's upload is read
+async def _segment(request: Request, counted: Counted, began: float) -> Response:
+    worker = Running.of(_asked_task(request))
+    if counted.at(worker) is None and not Running.others:  # nobody's upload is read
         raise readiness.no_champion(worker)
-    _refuse_crowd(worker)
-    form = await forms.read(request, worker.settings.upload_bytes, ("image",))
-    work = partial(
-        worker.segment, champion, forms.image(form), forms.name(form, "instrument"), forms.name(form, "patient"),
-        began, forms.masks(form), forms.spacing(form),
-    )  # fmt: skip
-    answer = await asyncio.get_running_loop().run_in_executor(worker.pool, work)
-    later = BackgroundTask(_afterwards, worker, answer.after) if answer.after else None
-    return Response(answer.body, media_type="application/json", background=later)
+    pressure = worker.pools.segmenting
+    with pressure.upload():
+        form = await forms.read(request, worker.settings.upload_bytes, ("image",), pictures=forms.MOST_PICTURES)
+    worker = _of_form(request, form)
+    if (champion := counted.at(worker)) is None:
+        raise readiness.no_champion(worker)
+    asked: dict[str, Any] = {
+        "instrument": forms.name(form, "instrument"),
+        "patient": forms.name(form, "patient"),
+        "received": began,
+        "masks": forms.segment_masks(request, form),
+        "spacing": forms.spacing(form),
+        "more": forms.more(request, form),
+    }
+
+    async def answered(image: bytes) -> Answer:
+        work = partial(worker.segment, champion, image, **asked)
+        with pressure.place():
+            return await asyncio.get_running_loop().run_in_executor(worker.pool, pressure.timed, work)
+
+    if len(form.images) > 1:
+        return await _several(worker, form, answered, forms.more(request, form).alone)
+    answer = await answered(forms.image(form))
+    counted.version = answer.version
+    return Response(answer.body, media_type=answer.media, background=BackgroundTask(_afterwards, worker, answer.after))
+
+
+async def _several(
+    worker: Worker, form: forms.Form, answer: Callable[[bytes], Awaitable[Answer]], alone: bool
+) -> Response:
+    """Several pictures of one form."""
+    if alone:
+        raise batches.no_object(len(form.images))
+    found = await batches.outcomes(form.images, answer)
+    done = [one for one in found if isinstance(one, Answer)]
+    later = BackgroundTasks([BackgroundTask(_afterwards, worker, one.after) for one in done])
+    return Response(batches.text(found), media_type="application/json", background=later)
 
 
 async def _refine(request: Request, began: float) -> Response:
-    worker = Running.worker
-    model = worker.refiner.model()
-    _refuse_crowd(worker)
-    form = await forms.read(request, worker.settings.upload_bytes, refining.FILES, forms.CLICK_FIELD)
-    wanted = refining.asked(form)
+    worker = Running.of(_asked_task(request))
+    if not Running.others:
+        worker.refiner.model()  # says that there is none before the upload is read
+    pressure = worker.pools.clicking
+    with pressure.upload():
+        form = await forms.read(request, worker.settings.upload_bytes, refining.FILES, forms.CLICK_FIELD)
+    worker = _of_form(request, form)
+    model, wanted = worker.refiner.model(), refining.asked(form)
     work = partial(worker.refiner.refine, model, worker.champions.current, wanted, began)
-    content = await asyncio.get_running_loop().run_in_executor(worker.click_pool, work)
+    with pressure.place():
+        content = await asyncio.get_running_loop().run_in_executor(worker.pools.click, pressure.timed, work)
     return Response(content, media_type="application/json")
 
 
 async def _instruments(request: Request) -> Response:
-    worker = Running.worker
-    champion = worker.champions.current
-    if champion is None:
-        raise readiness.no_champion(worker)
     name = request.query_params.get("name", "").strip()
     if len(name) > LONGEST:
         raise RequestError(400, "no instrument has such a name", where="name", expected=f"at most {LONGEST} characters")
+    task = _asked_task(request)
+    first = await _known_to(Running.of(task), name)
+    others = [] if task else [one for one in Running.others.values() if one.champions.current is not None]
+    return JSONResponse({**first, "others": [await _known_to(one, name) for one in others]} if others else first)
+
+
+async def _known_to(worker: Worker, name: str) -> dict[str, Any]:
+    champion = worker.champions.current
+    if champion is None:
+        raise readiness.no_champion(worker)
     work = partial(worker.catalog.instruments, champion, name)
-    return JSONResponse(await asyncio.get_running_loop().run_in_executor(worker.click_pool, work))
+    return await asyncio.get_running_loop().run_in_executor(worker.pools.click, work)
+
+
+def _asked_task(request: Request) -> str:
+    return request.query_params.get("task", "").strip()
+
+
+def _of_form(request: Request, form: forms.Form) -> Worker:
+    """Who answers, by the address or by the form; both may not name different tasks."""
+    asked, given = _asked_task(request), forms.name(form, "task") or ""
+    if asked and given and asked != given:
+        raise RequestError(400, "two different tasks", where="task", expected="the same in the address and in the form")
+    return Running.of(given or asked)
 
 
 async def _afterwards(worker: Worker, work: Callable[[], None]) -> None:
@@ -132,21 +225,25 @@ async def _afterwards(worker: Worker, work: Callable[[], None]) -> None:
         worker.pool.submit(work)
 
 
-def _refuse_crowd(worker: Worker) -> None:
-    if Running.requests > worker.settings.concurrency:
-        raise RequestError(
-            429, "too many requests at once", expected=f"at most {worker.settings.concurrency}", next="try again"
-        )
-
-
-def _problem(error: RequestError) -> Response:
-    headers = {"Retry-After": "1"} if error.status in (429, 503, 504) else None
+def _problem(error: RequestError, pressure: Pressure) -> Response:
+    headers = {}
+    if error.status in (429, 503, 504):
+        headers["Retry-After"] = str(pressure.retry_after())
+    if error.status == 408:
+        headers["Connection"] = "close"  # or it would go on sending for ever
     return JSONResponse(body(error), error.status, headers)
 
 
 @cache
 def _document() -> dict[str, Any]:
     return openapi.document(Running.worker.settings)
+
+
+def _label_studio() -> ASGIApp:
+    def guarded(work: Callable[[], Awaitable[Response]]) -> Awaitable[Response]:
+        return _guarded(work, Running.worker.pools.clicking)
+
+    return LabelStudio(lambda: Running.worker, guarded).app()
 
 
 class Readiness:
@@ -159,7 +256,8 @@ class Readiness:
         if scope["type"] != "http" or scope["path"] != "/readyz":
             await self.app(scope, receive, send)
             return
-        detail: dict[str, Any] = readiness.detail(Running.worker)
+        ending = Ending.drain is not None and Ending.drain.asked
+        detail: dict[str, Any] = readiness.of_all(Running.all(), ending)
         await JSONResponse(detail, 200 if detail["ready"] else 503)(scope, receive, send)
 
 
@@ -170,5 +268,6 @@ app = Starlette(
         Route("/instruments", instruments, methods=["GET"]),
         Route("/models", models, methods=["GET"]),
         Route("/openapi.json", document, methods=["GET"]),
+        Mount("/label-studio", _label_studio()),
     ]
 )

@@ -2,65 +2,69 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import logging
-import os
-import signal
-import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
 from typing import Any, NamedTuple
 from uuid import uuid4
 
 import cv2
-from parfocal_serving.segmenter import answer, codecs, metrics
+from parfocal_serving.segmenter import answer, codecs, dicom_seg, expected, forms, metrics
 from parfocal_serving.segmenter.capture import Capture
 from parfocal_serving.segmenter.catalog import Catalog
+from parfocal_serving.segmenter.challenger import Challenger
 from parfocal_serving.segmenter.champion import Champion, Champions, Rejected
 from parfocal_serving.segmenter.click_model import Clicks
-from parfocal_serving.segmenter.outbox import FLUSH, Accepted, Outbox
+from parfocal_serving.segmenter.mirror import mirrored
+from parfocal_serving.segmenter.outbox import Accepted, Outbox
 from parfocal_serving.segmenter.patients import load_secret, pseudonym
+from parfocal_serving.segmenter.pools import Pools
 from parfocal_serving.segmenter.problems import RequestError
-from parfocal_serving.segmenter.recent import Recent, Seen
+from parfocal_serving.segmenter.recent import Seen
 from parfocal_serving.segmenter.refine import Refiner
 from parfocal_serving.segmenter.sender import Monitor, Sender
 from parfocal_serving.segmenter.settings import SegmenterSettings
+from parfocal_serving.segmenter.upkeep import Upkeep
 
 from parfocal.core.errors import DataContractError
 from parfocal.core.types import Observation
-from parfocal.inference.observe import describe
+from parfocal.inference.observe import Description, describe
 from parfocal.inference.predictor import Prediction
 from parfocal.preprocessing.images import Picture
 
 logger = logging.getLogger("parfocal.segmenter")
 
-GAUGES = 0.5
-"""Seconds between two counts of the outbox."""
-
 
 class Answer(NamedTuple):
-    """The answer's JSON, and what is still to be done once it has left."""
+    """The answer's JSON, what is still to be done once it has left, and which version gave it."""
 
     body: bytes
-    after: Callable[[], None] | None
+    after: Callable[[], None]
+    version: str
+    media: str = "application/json"
 
 
 class Worker:
-    """What `service.py` starts in every process. `segment` may be called from several threads."""
+    """What `service.py` starts in every process for every task. `segment` may be called from several threads.
 
-    def __init__(self, settings: SegmenterSettings) -> None:
+    Args:
+        pools: that the tasks of a process share; None makes some.
+    """
+
+    def __init__(self, settings: SegmenterSettings, pools: Pools | None = None) -> None:
         self.settings = settings
         cv2.setNumThreads(1)  # requests run side by side; threads inside one would fight for the same processors
         metrics.bury_the_dead()
-        self.pool = ThreadPoolExecutor(settings.pool, thread_name_prefix="segment")
-        self.click_pool = ThreadPoolExecutor(settings.pool, thread_name_prefix="click")  # never behind photographs
-        self.recent = Recent(int(settings.recent_mb * 1e6), settings.recent_seconds)
+        self.pools = pools or Pools(settings)
+        self.pool, self.recent = self.pools.segment, self.pools.recent
         self.clicks = Clicks(settings.clicks_model, settings.task, settings.runtime)
         self.refiner = Refiner(settings, self.clicks, self.recent)
         self.catalog = Catalog(settings.serving, settings.task, self.clicks)
+        self.expected = expected.Expected(settings.serving)
         self.outbox = Outbox(settings.outbox_folder, settings.outbox_rows)
         self.champions = Champions(
             settings.serving, settings.task, settings.runtime, swapped=self._swapped, refused=self._refused
@@ -68,16 +72,20 @@ class Worker:
         self.sender = None
         if settings.monitor_url:
             monitor = Monitor(settings.monitor_url, settings.token)
-            self.sender = Sender(self.outbox, monitor, sent=metrics.SENT.inc, refused=metrics.REFUSED.inc)
+            sent, refused = metrics.SENT.labels(settings.task), metrics.REFUSED.labels(settings.task)
+            self.sender = Sender(self.outbox, monitor, sent=sent.inc, refused=refused.inc)
         else:
-            logger.warning("PARFOCAL_MONITOR_URL is empty: observations stay in the outbox")
+            logger.warning("no monitor is named for %s: observations stay in the outbox", settings.task)
         self.capture = None
         if settings.capture:
             self.capture = Capture(settings.state.resolve(), settings.task, settings.capture, settings.capture_days)
         self._secret = load_secret(settings.patient_secret, settings.state.resolve())
-        self._stopping = threading.Event()
-        self._parent = os.getppid()
-        self._upkeep = threading.Thread(target=self._keep_up, name="upkeep", daemon=True)
+        self.challenger = None
+        if settings.canary or settings.shadow:
+            self.challenger = Challenger(settings, self._secret, lambda: self.pools.segmenting.busy)
+        self._dropped = metrics.DROPPED.labels(settings.task)
+        self._swaps = metrics.SWAPS.labels(settings.task)
+        self._upkeep = Upkeep(settings.task, self.outbox, self.sender, self.recent)
 
     def start(self) -> None:
         """Load the champion, then start the threads.
@@ -86,17 +94,15 @@ class Worker:
         that is still loading.
         """
         self.champions.check()
-        for part in (self.clicks, self.champions, self.sender, self.capture, self._upkeep):
+        for part in (self.clicks, self.champions, self.challenger, self.sender, self.capture, self._upkeep):
             if part is not None:
                 part.start()
 
     def stop(self) -> None:
         """Stop what `start` started and let go of the outbox; what waits in it is durable."""
-        self._stopping.set()
-        self._upkeep.join(1)
-        for pool in (self.pool, self.click_pool):
-            pool.shutdown(wait=True, cancel_futures=True)
-        for part in (self.clicks, self.champions, self.sender, self.capture):
+        self._upkeep.stop()
+        self.pools.stop()
+        for part in (self.clicks, self.champions, self.challenger, self.sender, self.capture):
             if part is not None:
                 part.stop()
         self.outbox.flush()
@@ -111,6 +117,7 @@ class Worker:
         received: float,
         masks: str = "png",
         spacing: tuple[float, float] | None = None,
+        more: forms.More = forms.More(),  # noqa: B008
     ) -> Answer:
         """Answer one photograph, and keep in the outbox that it was answered before the answer leaves.
 
@@ -119,40 +126,96 @@ class Worker:
             data: the uploaded file.
             instrument, patient: as the caller declared them.
             received: `time.perf_counter()` when the request began.
-            masks: a member of `forms.MASKS`.
+            masks: a member of `forms.MASKS`, or `forms.DICOM_SEG`.
             spacing: (row, column) in millimetres; None leaves it to the file.
+            more: which eye, which slice, and whether a DICOM object is all that is wanted.
 
         Raises:
             RequestError: this is no photograph.
         """
         timing: dict[str, float] = {}
-        with self._stage("decode", timing):
-            image, own = codecs.decode(data, self.settings.pixels, self.settings.task)
-            spacing = spacing or own
-        with self._stage("segment", timing):
-            try:
-                prediction = champion.predictor.predict(image, instrument or "")
-            except DataContractError as error:
-                raise RequestError(400, error.what, where="image", expected=error.expected, next=error.next) from None
         request = uuid4().hex
+        with self._stage("decode", timing):
+            decoded = codecs.decode(data, self.settings.pixels, self.settings.task, more.cut)
+            image, spacing = decoded.image, spacing or decoded.spacing
+            source = dicom_seg.source(data) if masks == forms.DICOM_SEG else None
+        with self._stage("segment", timing):
+            model, prediction = self._predict(champion, request, patient, image, instrument or "", more.observe)
         with self._stage("encode", timing):
+            look = partial(describe, image, prediction, decoded.camera)
+            seen, expect = self._expect(model, instrument, prediction, look)
             values: dict[str, Any] = {
                 "request_id": request,
                 "instrument": instrument,
-                "model": answer.model(champion),
+                "model": {**answer.model(model), **({} if model is champion else {"role": "challenger"})},
                 "structures": answer.structures(prediction, masks, spacing),
                 **answer.ratios(prediction.masks),
-                "quality": answer.quality(image, prediction, champion.predictor.bundle),
+                **answer.rim(prediction.masks, more.eye or decoded.eye),
+                "quality": answer.quality(image, prediction, model.predictor.bundle),
+                **expect,
                 **({"spacing_mm": list(spacing)} if spacing else {}),
+                **({"slice": decoded.place} if decoded.place else {}),
             }
+            written = b"" if source is None else dicom_seg.write(source, prediction.masks, model)
+            if written and not more.alone:
+                values["dicom_seg"] = base64.b64encode(written).decode()
             if self.clicks.current is not None:  # a case for /refine
-                self.recent.keep(request, Seen(image, instrument, spacing, prediction.masks, champion.checksum))
+                self.recent.keep(request, Seen(image, instrument, spacing, prediction.masks, model.checksum))
         with self._stage("observe", timing):
-            accepted = self._accept(request, champion, instrument, patient)
+            accepted = self._accept(request, model, instrument, patient) if more.observe else None
         timing["total"] = time.perf_counter() - received
         values["timing_ms"] = {name: round(1000 * seconds, 3) for name, seconds in timing.items()}
-        body = json.dumps(values, separators=(",", ":")).encode()
-        return Answer(body, partial(self._measure, *accepted, champion, image, prediction) if accepted else None)
+        body = written if more.alone else json.dumps(values, separators=(",", ":")).encode()
+        looked = look if seen is None else lambda: seen
+        done = accepted, model, image, prediction, request, instrument or ""
+        after = partial(self._after, *done, looked, more.observe)
+        return Answer(body, after, model.version, dicom_seg.MEDIA if more.alone else "application/json")
+
+    def _expect(
+        self, model: Champion, instrument: str | None, prediction: Prediction, look: Callable[[], Description]
+    ) -> tuple[Description | None, dict[str, Any]]:
+        """What the answer looks like, where a reference is there to say what to expect of it."""
+        nothing: dict[str, Any] = {"predicted_dice": dict.fromkeys(prediction.masks), "out_of_range": []}
+        if (held := self.expected.of(model)) is None:
+            return None, nothing
+        try:
+            seen = look()
+            one = expected.observation(model, instrument, seen)
+            dice = {**dict.fromkeys(prediction.masks), **expected.predicted(held, one)}
+            return seen, {"predicted_dice": dice, "out_of_range": expected.out_of_range(held, one)}
+        except Exception:  # a clinic's answer never depends on what is said beside it
+            logger.exception("what was seen could not be held against the reference")
+            return None, nothing
+
+    def _predict(
+        self, champion: Champion, request: str, patient: str | None, image: Picture, instrument: str, observed: bool
+    ) -> tuple[Champion, Prediction]:
+        """Who answered, and what: the challenger if it is its turn and it can, else the champion."""
+        if observed and self.challenger and (model := self.challenger.canary(champion, request, patient)) is not None:
+            found = self.challenger.answer(model, image, instrument)
+            if found is not None:
+                return model, found
+        try:
+            return champion, champion.predictor.predict(image, instrument)
+        except DataContractError as error:
+            raise RequestError(400, error.what, where="image", expected=error.expected, next=error.next) from None
+
+    def _after(
+        self,
+        accepted: tuple[Accepted, dict[str, Any]] | None,
+        model: Champion,
+        image: Picture,
+        prediction: Prediction,
+        request: str,
+        instrument: str,
+        look: Callable[[], Description],
+        observed: bool,
+    ) -> None:
+        """After the answer has left: measure what was seen, and let a shadow look too."""
+        if accepted is not None:
+            self._measure(*accepted, model, image, prediction, look)
+        if self.challenger is not None and observed:
+            self.challenger.shadow(model, request, image, instrument, prediction)
 
     def _accept(
         self, request: str, champion: Champion, instrument: str | None, patient: str | None
@@ -177,21 +240,31 @@ class Worker:
             logger.exception("an observation could not be kept")
             place = None
         if place is None:
-            metrics.DROPPED.inc()
+            self._dropped.inc()
             return None
         return place, known
 
     def _measure(
-        self, place: Accepted, known: dict[str, Any], champion: Champion, image: Picture, prediction: Prediction
+        self,
+        place: Accepted,
+        known: dict[str, Any],
+        champion: Champion,
+        image: Picture,
+        prediction: Prediction,
+        look: Callable[[], Description],
     ) -> None:
         """After the answer: what the photograph and the masks look like."""
         with self._stage("measure", {}):
             try:
-                seen = describe(image, prediction)
+                seen = look()
+                doubt = mirrored(
+                    champion, image, prediction, known["id"], known["instrument"] or "", share=self.settings.flips,
+                    busy=self.pools.segmenting.busy,
+                )  # fmt: skip
                 case_ref = self.capture.keep(image, known["id"]) if self.capture else None
                 measured = {
                     "embedding": seen.embedding,
-                    "shape": seen.shape,
+                    "shape": {**seen.shape, **doubt},
                     "acquisition": seen.acquisition,
                     "reference_id": champion.reference_id,
                     "case_ref": case_ref,
@@ -213,34 +286,8 @@ class Worker:
         metrics.MODEL.labels(new.task, new.version, new.checksum).set(1)
         if old is not None:
             metrics.MODEL.labels(old.task, old.version, old.checksum).set(0)
-            metrics.SWAPS.inc()
+            self._swaps.inc()
+        self.expected.of(new)  # not when the first photograph waits
 
     def _refused(self, rejected: Rejected) -> None:
         metrics.REJECTED.labels(self.settings.task, rejected.version).inc()
-
-    def _keep_up(self) -> None:
-        """Flush the outbox, count it, and end with the process that started this one."""
-        counted = 0.0
-        while not self._stopping.wait(FLUSH):
-            self._try(self.outbox.flush)
-            if time.monotonic() - counted >= GAUGES:
-                counted = time.monotonic()
-                self._try(self._count)
-                self._try(self.recent.sweep)
-            if os.getppid() != self._parent:
-                # BentoML's own parent was killed: left alone, this worker would hold the port for ever.
-                logger.warning("the parent process is gone")
-                os.kill(os.getpid(), signal.SIGTERM)
-                return
-
-    def _count(self) -> None:
-        slots = [slot for slot in (self.outbox.slot, self.sender and self.sender.adopted) if slot]
-        times = [oldest for slot in slots if (oldest := slot.oldest()) is not None]
-        metrics.PENDING.set(sum(slot.pending for slot in slots))
-        metrics.OLDEST.set(max(0.0, time.time() - min(times)) if times else 0.0)
-
-    def _try(self, work: Callable[[], None]) -> None:
-        try:
-            work()
-        except Exception:  # the next turn is a tenth of a second away
-            logger.exception("upkeep failed")

@@ -10,6 +10,7 @@ import pytest
 from monitor_kit import eventually, hand_in, observation, promote, ran, retrain, wire
 from parfocal_serving.monitor.app import ALERTS_BYTES, build
 from parfocal_serving.monitor.settings import MonitorSettings
+from security_kit import bearer, token
 from starlette.testclient import TestClient
 
 FIRING: dict[str, Any] = {
@@ -69,7 +70,8 @@ def monitor(tmp_path: Path, pipeline: Path, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setenv("PARFOCAL_STATE", str(tmp_path))
     trigger = {"minimum_cases": 2, "minimum_test": 1, "cooldown_hours": 0}
     settings = MonitorSettings(state=tmp_path, token="s3cret", database_url="", pipeline=str(pipeline), trigger=trigger)
-    with TestClient(build(settings), headers={"Authorization": "Bearer s3cret"}) as client:
+    word = token(tmp_path, "kit", "observe", "annotate")
+    with TestClient(build(settings), headers=bearer(word)) as client:
         yield client
 
 

@@ -21,7 +21,7 @@ def test_a_post_that_waits_too_long_is_refused_whole_and_taken_once_when_the_loc
     assert database.BUSY_SECONDS < 10, "a segmenter gives up after ten seconds"
     monkeypatch.setattr(database, "BUSY_SECONDS", 0.3)
     id_ = promote(tmp_path)
-    settings = MonitorSettings(state=tmp_path, token="", database_url=database_url)
+    settings = MonitorSettings(state=tmp_path, token="", open=True, database_url=database_url)
     seen = [observation(i, at=0.5, reference=id_) for i in range(20)]
     engine = create_engine(database_url)
     if engine.dialect.name == "sqlite":

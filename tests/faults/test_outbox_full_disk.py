@@ -52,7 +52,7 @@ def test_answers_go_out_drops_are_counted_and_with_room_it_goes_on(
         if not full_from_the_start:
             fill(ballast)
         asked += ask(60)
-        lost = int(service.metrics()["parfocal_outbox_dropped_total"])
+        lost = int(service.metric("parfocal_outbox_dropped_total"))
         # Some more lines fit into the last page of the journal that is there already; the shortest has 140 bytes.
         assert lost == 65 if full_from_the_start else 60 - 4096 // 140 <= lost <= 60
         assert service.client.get("/readyz").json()["outbox"]["dropping"]
@@ -60,7 +60,7 @@ def test_answers_go_out_drops_are_counted_and_with_room_it_goes_on(
         try:
             # What was kept can be delivered although a full disk lets nothing be deleted.
             kit.wait_for(lambda: len(receiver.received) == 65 - lost, 20, service.output)
-            kit.wait_for(lambda: service.metrics().get("parfocal_outbox_pending", 0) == 0, 5)
+            kit.wait_for(lambda: service.metric("parfocal_outbox_pending") == 0, 5)
             assert receiver.received.keys() == set(asked[: 65 - lost])
             assert set(receiver.deliveries.values()) <= {1}
             ballast.unlink()

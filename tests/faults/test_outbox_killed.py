@@ -38,8 +38,8 @@ def test_what_was_accepted_before_the_kill_arrives_once_after_the_restart(work: 
         for thread in threads:
             thread.start()
         # Both workers' outboxes are full, and it is killed in the middle of the burst that goes on.
-        kit.wait_for(lambda: service.metrics().get("parfocal_outbox_pending") == 120, 60, service.output)
-        dropped = service.metrics()["parfocal_outbox_dropped_total"]
+        kit.wait_for(lambda: service.metric("parfocal_outbox_pending") == 120, 60, service.output)
+        dropped = service.metric("parfocal_outbox_dropped_total")
         service.stop(signal.SIGKILL)
         stop.set()
         for thread in threads:
@@ -49,7 +49,7 @@ def test_what_was_accepted_before_the_kill_arrives_once_after_the_restart(work: 
         receiver.start()
         service.start()
         kit.wait_for(lambda: len(receiver.received) >= 120, 30, service.output)
-        kit.wait_for(lambda: service.metrics().get("parfocal_outbox_pending") == 0, 10, service.output)
+        kit.wait_for(lambda: service.metric("parfocal_outbox_pending") == 0, 10, service.output)
         assert len(receiver.received) == 120
         assert set(receiver.deliveries.values()) == {1}
         assert len(receiver.received.keys() - set(answered)) <= 3, "at most the requests that the kill cut off"

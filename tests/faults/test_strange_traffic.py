@@ -34,7 +34,7 @@ MEGABYTE = 1e6
 
 @pytest.fixture
 def monitor(tmp_path: Path, database_url: str) -> Iterator[TestClient]:
-    settings = MonitorSettings(state=tmp_path, token="", database_url=database_url)
+    settings = MonitorSettings(state=tmp_path, token="", open=True, database_url=database_url)
     with TestClient(build(settings), base_url="http://127.0.0.1:8081", client=("127.0.0.1", 1)) as client:
         yield client
 

@@ -91,6 +91,6 @@ def test_the_old_champion_answers_on_in_both_workers(
 
 def test_the_next_good_champion_is_taken(service: kit.Service, work: Path) -> None:
     kit.promote(work / "state", kit.bundle(work / "better", 2), "6")
-    kit.wait_for(lambda: service.metrics().get("parfocal_swaps_total") == 2, 30, service.output)
+    kit.wait_for(lambda: service.metric("parfocal_swaps_total") == 2, 30, service.output)
     assert service.segment(PHOTO).json()["model"]["version"] == "6"
     assert service.client.get("/readyz").json()["rejected"] is None

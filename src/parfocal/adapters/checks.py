@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib import metadata
+from itertools import product
 from pathlib import Path
 from textwrap import shorten
 from typing import Literal
@@ -28,7 +29,7 @@ OPTIONAL = {
     "docker": "images cannot be built here",
 }
 PROBES = 3
-"""Photographs on which the champion is tried."""
+"""Pictures on which the champion is tried."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,18 +207,21 @@ def _champion(settings: Settings) -> Iterator[Check]:
 
 
 def _agreeing(bundle: Path) -> Check:
-    """Masks of the runtime that would be served here against those of the weights, on phantoms."""
+    """Masks of the runtime that would be served here against those of the weights, on phantoms of the task."""
     import numpy as np
 
+    from parfocal.core.bundle import parse
+    from parfocal.inference import probe
     from parfocal.inference.agreement import AGREEMENT
     from parfocal.inference.predictor import Predictor
-    from parfocal.phantoms.photograph import case
 
+    if reason := parse(bundle).unserved:
+        return Check("champion", "ok", f"not served by the segmenter: {reason}")
     served, weights = Predictor(bundle), Predictor(bundle, "pytorch")
     least: dict[str, float] = {}
-    for number in range(PROBES):
-        image = case("A", number, 0).image
-        ours, theirs = served.predict(image).masks, weights.predict(image).masks
+    for number, instrument in product(range(PROBES), probe.instruments(served.bundle)):
+        image = probe.picture(served.bundle, number)
+        ours, theirs = served.predict(image, instrument).masks, weights.predict(image, instrument).masks
         for name, mask in ours.items():
             total = int(np.sum(mask)) + int(np.sum(theirs[name]))
             dice = 2 * int(np.sum(mask & theirs[name])) / total if total else 1.0

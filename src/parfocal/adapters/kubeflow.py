@@ -18,6 +18,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from parfocal.adapters.kubeflow_docker import Containers
 from parfocal.adapters.kubeflow_local import LocalLauncher, LocalRun, run_local
 from parfocal.adapters.kubeflow_remote import KubeflowLauncher, KubeflowSettings, Submitted, submit
 from parfocal.adapters.kubeflow_spec import Compiled
@@ -27,6 +28,7 @@ from parfocal.core.scores import EVALUATION, Evaluation
 from parfocal.core.types import Decision
 
 __all__ = [
+    "Containers",
     "Compiled",
     "KubeflowLauncher",
     "KubeflowSettings",

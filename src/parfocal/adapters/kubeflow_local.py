@@ -12,15 +12,18 @@ import subprocess
 import sys
 import tempfile
 import warnings
-from collections.abc import Mapping
-from contextlib import redirect_stdout
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any, NoReturn
 
+from parfocal.adapters import kubeflow_docker
+from parfocal.adapters.kubeflow_docker import Containers
 from parfocal.adapters.kubeflow_log import StepLog
 from parfocal.adapters.kubeflow_spec import Compiled
+from parfocal.adapters.settings import Settings
 from parfocal.core.errors import ParfocalError, UsageError
 from parfocal.core.manifest import write_atomic
 from parfocal.core.protocols import Reporter
@@ -45,7 +48,12 @@ class LocalRun:
 
 
 def run_local(
-    pipeline: Path, arguments: Mapping[str, str], root: Path, *, reporter: Reporter | None = None
+    pipeline: Path,
+    arguments: Mapping[str, str],
+    root: Path,
+    *,
+    reporter: Reporter | None = None,
+    containers: Containers | None = None,
 ) -> LocalRun:
     """Execute a compiled pipeline, each step in a process of its own with this Python, and wait for its end.
 
@@ -57,29 +65,35 @@ def run_local(
         arguments: exactly those of the pipeline. Paths may be relative to the working directory.
         root: the folders of all steps are made under it and stay: later bundles name them by path.
         reporter: hears what the steps report.
+        containers: each step in a container instead, of the image that the pipeline names.
 
     Raises:
-        UsageError: the arguments are not the pipeline's.
+        UsageError: the arguments are not the pipeline's, or there is no such image.
+        OutsideServiceError: there is no container engine.
         ParfocalError: a step failed, of the class that the step raised, with its sentence; the log's path is in it.
     """
     spec = Compiled.read(pipeline)
     values = {name: _absolute(name, value) for name, value in spec.check(arguments).items()}
     root = Path(root).absolute()
+    if containers is not None:
+        kubeflow_docker.check([containers.image] if containers.image else spec.images)
     root.mkdir(parents=True, exist_ok=True)
     file = root / f"{spec.name}-{datetime.now().astimezone():%Y%m%d-%H%M%S-%f}.log"
     with file.open("w", buffering=1) as stream:
         log = StepLog(stream, reporter or Silent())
         with redirect_stdout(log), warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            outputs = _execute(spec, values, root, log, file)
+            outputs = _execute(spec, values, root, log, file, containers)
     return LocalRun(spec.name, outputs, str(file))
 
 
-def _execute(spec: Compiled, values: Mapping[str, str], root: Path, log: StepLog, file: Path) -> dict[str, str]:
+def _execute(
+    spec: Compiled, values: Mapping[str, str], root: Path, log: StepLog, file: Path, containers: Containers | None
+) -> dict[str, str]:
     from kfp import components, dsl, local
 
-    with tempfile.TemporaryDirectory(prefix="parfocal-") as workspace:
-        local.init(local.SubprocessRunner(use_venv=False), pipeline_root=str(root), workspace_root=workspace)
+    with tempfile.TemporaryDirectory(prefix="parfocal-") as workspace, _runner(values, containers) as runner:
+        local.init(runner, pipeline_root=str(root), workspace_root=workspace)
         run: Any = components.load_component_from_text(spec.without_retries())
         try:
             outputs = run(**values).outputs
@@ -88,6 +102,19 @@ def _execute(spec: Compiled, values: Mapping[str, str], root: Path, log: StepLog
                 raise ParfocalError(f"kfp.local failed: {error}", where=file) from None
             raise log.error(file) from None
     return {name: value.path if isinstance(value, dsl.Artifact) else str(value) for name, value in outputs.items()}
+
+
+@contextmanager
+def _runner(values: Mapping[str, str], containers: Containers | None) -> Iterator[Any]:
+    """What starts the steps: this Python, or a container engine."""
+    if containers is None:
+        from kfp import local
+
+        yield local.SubprocessRunner(use_venv=False)
+        return
+    named = [Path(value) for name, value in values.items() if name.endswith("_uri") and value and "://" not in value]
+    with kubeflow_docker.runner(containers, Settings().state.absolute(), named) as runner:
+        yield runner
 
 
 def _absolute(name: str, value: str) -> str:

@@ -74,6 +74,12 @@ class Compiled:
             raise UsageError(f"wrong arguments: {said}", where=self.name, expected=", ".join(self.inputs))
         return {name: arguments.get(name, "") for name in self.inputs}
 
+    @property
+    def images(self) -> list[str]:
+        """Those that its steps run in, each once."""
+        executors = self.documents[0].get("deploymentSpec", {}).get("executors", {}).values()
+        return sorted({one["container"]["image"] for one in executors if "container" in one})
+
     def without_retries(self) -> str:
         """The same YAML with no step tried again.
 

@@ -17,7 +17,7 @@ from parfocal.adapters import local_record
 from parfocal.adapters.local_services import HOST, SERVICES, Place, Service, environment, token, trigger_path
 from parfocal.adapters.mlflow_client import without_password
 from parfocal.adapters.processes import Child, Processes, free_port, port_is_free, wait_until
-from parfocal.adapters.settings import Settings
+from parfocal.adapters.settings import Settings, loopback
 from parfocal.core.errors import OutsideServiceError, ParfocalError, UsageError
 from parfocal.core.protocols import Reporter
 from parfocal.core.reporting import Silent
@@ -87,8 +87,11 @@ class LocalPlatform:
             services: what there is to choose from.
 
         Raises:
-            UsageError: there is no such service, or a port was named twice or for none.
+            UsageError: there is no such service, a port was named twice or for none, or an open service would listen
+                to other machines.
         """
+        if settings.open and not loopback(host):
+            raise UsageError(f"an open service does not listen on {host}", next="leave --open, or --host, out")
         self._services = _chosen(services, only, settings)
         self.left_out = tuple(s.name for s in services if (only is None or s.name in only) and not s.installed())
         self.state, self._name = settings.state.resolve(), name
@@ -142,7 +145,8 @@ class LocalPlatform:
 
     @property
     def addresses(self) -> dict[str, str]:
-        known = {name: f"http://{HOST}:{port}" for name, port in self._ports.items()}
+        place = Place(self._settings, self._ports)
+        known = {name: place.address(name) for name in self._ports}
         registry = without_password(self._settings.mlflow_uri)
         return {"mlflow": registry, **known} if registry.startswith("http") else known
 

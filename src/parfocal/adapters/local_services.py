@@ -17,6 +17,8 @@ from parfocal.adapters.processes import answers
 from parfocal.adapters.settings import Settings
 
 HOST = "127.0.0.1"
+GUARDED = ("segmenter", "monitor")
+"""Services that ask for a token, and have a certificate where there is one. All others listen on this machine alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +45,13 @@ class Place:
     def state(self) -> Path:
         return self.settings.state.resolve()
 
+    def tls(self, name: str) -> bool:
+        """Whether a service speaks HTTPS."""
+        return name in GUARDED and self.settings.tls_certificate is not None
+
     def address(self, name: str) -> str:
         """Of a service of this machine."""
-        return f"http://{HOST}:{self.ports[name]}"
+        return f"{'https' if self.tls(name) else 'http'}://{HOST}:{self.ports[name]}"
 
     @property
     def registry(self) -> str:
@@ -90,14 +96,15 @@ class Service:
     def is_live(self, place: Place, since: float) -> bool:
         """Whether the one that was started at `since` (seconds since 1970) runs."""
         if self.live:
-            return answers(place.ports[self.name], self.live)
+            return answers(place.ports[self.name], self.live, tls=place.tls(self.name))
         return beat(place.settings) >= since
 
     def is_ready(self, place: Place) -> bool:
-        """Whether it can do its work. A segmenter without any champion cannot, and nothing is wrong with it."""
-        if not self.ready or not (place.settings.serving / follower.CURRENT).exists():
+        """Whether it can do its work. A segmenter without a champion that it may answer with has none to do."""
+        champion = follower.current(place.settings.serving)
+        if not self.ready or champion is None or "unserved" in champion:
             return True
-        return answers(place.ports[self.name], self.ready)
+        return answers(place.ports[self.name], self.ready, tls=place.tls(self.name))
 
 
 def beat(settings: Settings) -> float:
@@ -118,6 +125,10 @@ def environment(service: Service, place: Place) -> dict[str, str]:
         "PARFOCAL_DATABASE_URL": settings.database_url,
         "PARFOCAL_MONITOR_URL": place.monitor,
         "PARFOCAL_TOKEN": place.token,
+        "PARFOCAL_TOKENS": str(settings.token_file),
+        "PARFOCAL_OPEN": "1" if settings.open else "",
+        "PARFOCAL_TLS_CERTIFICATE": str(settings.tls_certificate or ""),
+        "PARFOCAL_TLS_KEY": str(settings.tls_key or ""),
         "MLFLOW_TRACKING_URI": place.registry,
         "PYTHONUNBUFFERED": "1",
     }
@@ -152,7 +163,9 @@ def _mlflow(place: Place) -> list[str]:
 def _segmenter(place: Place) -> list[str]:
     service = "parfocal_serving.segmenter.service:Segmenter"
     where = ["--host", place.host, "--port", str(place.ports["segmenter"])]
-    return [sys.executable, "-m", "bentoml", "serve", service, *where]
+    certificate, key = place.settings.tls_certificate, place.settings.tls_key
+    tls = ["--ssl-certfile", str(certificate), "--ssl-keyfile", str(key)] if certificate else []
+    return [sys.executable, "-m", "bentoml", "serve", service, *where, *tls]
 
 
 def _segmenter_environment(place: Place) -> dict[str, str]:
@@ -166,6 +179,11 @@ def _monitor(place: Place) -> list[str]:
     return [sys.executable, "-m", "parfocal_serving.monitor", *where]
 
 
+def _monitor_environment(place: Place) -> dict[str, str]:
+    told = {"PARFOCAL_TRIGGER_PATH": trigger_path(place)}
+    return told | ({"PARFOCAL_SEGMENTER_URL": place.address("segmenter")} if "segmenter" in place.ports else {})
+
+
 def trigger_path(place: Place) -> str:
     """How an alarm reaches the trigger: through Alertmanager where it runs, here with Prometheus or as it is said."""
     if {"prometheus", "alertmanager"} <= place.ports.keys():
@@ -174,13 +192,18 @@ def trigger_path(place: Place) -> str:
 
 
 def _prometheus(place: Place) -> list[str]:
-    file, _ = prometheus.write(place.state / "monitoring", place.ports, place.monitor, place.token)
+    file, _ = _monitoring(place)
     storage = [f"--storage.tsdb.path={place.state / 'prometheus'}", "--storage.tsdb.retention.time=15d"]
     return ["prometheus", f"--config.file={file}", *storage, *_listen(place, "prometheus")]
 
 
+def _monitoring(place: Place) -> tuple[Path, Path]:
+    folder, certificate = place.state / "monitoring", place.settings.tls_certificate
+    return prometheus.write(folder, place.ports, place.monitor, place.token, certificate)
+
+
 def _alertmanager(place: Place) -> list[str]:
-    _, file = prometheus.write(place.state / "monitoring", place.ports, place.monitor, place.token)
+    _, file = _monitoring(place)
     alone = [f"--storage.path={place.state / 'alertmanager'}", "--cluster.listen-address="]
     return ["prometheus-alertmanager", f"--config.file={file}", *alone, *_listen(place, "alertmanager")]
 
@@ -204,7 +227,7 @@ SERVICES = (
         live="/livez",
         keep=True,
         ends=1,
-        environment=lambda place: {"PARFOCAL_TRIGGER_PATH": trigger_path(place)},
+        environment=_monitor_environment,
     ),
     Service(
         "segmenter",

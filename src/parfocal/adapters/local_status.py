@@ -6,7 +6,7 @@ import time
 from typing import Any
 
 from parfocal.adapters import follower, local_record
-from parfocal.adapters.local_services import SERVICES, Service, beat
+from parfocal.adapters.local_services import SERVICES, Service, beat, token
 from parfocal.adapters.processes import answers, get_json
 from parfocal.adapters.settings import Settings
 
@@ -29,7 +29,7 @@ def look(settings: Settings) -> dict[str, Any]:
         for name, entry in _entries(record).items()
     }
     monitor = services.get("monitor")
-    alarms = _alarms(int(monitor["port"])) if monitor and monitor["well"] else []
+    alarms = _alarms(monitor, token(settings)) if monitor and monitor["well"] else []
     return {
         "state": str(state),
         "well": bool(services) and all(row["well"] for row in services.values()),
@@ -56,19 +56,26 @@ def _health(service: Service, entry: dict[str, Any], settings: Settings) -> tupl
     if not service.live:
         quiet = time.time() - beat(settings)
         return (True, "the registry answers") if quiet < SILENT else (False, "the registry does not answer")
-    if not answers(entry["port"], service.live):
+    if not answers(entry["port"], service.live, tls=_tls(entry)):
         return False, "does not answer"
-    if service.ready and not answers(entry["port"], service.ready):
-        if follower.current(settings.serving) is None:
+    if service.ready and not answers(entry["port"], service.ready, tls=_tls(entry)):
+        champion = follower.current(settings.serving)
+        if champion is None:
             return True, "waits for a champion"
-        refused = _values(get_json(entry["port"], service.ready)).get("rejected") or {}
+        if reason := champion.get("unserved"):
+            return True, f"does not serve version {champion['version']}: {reason}"
+        refused = _values(get_json(entry["port"], service.ready, tls=_tls(entry))).get("rejected") or {}
         return False, f"not ready: {refused['reason']}" if refused.get("reason") else "not ready"
     return True, "well"
 
 
-def _alarms(port: int) -> list[dict[str, Any]]:
+def _tls(entry: dict[str, Any]) -> bool:
+    return str(entry["address"]).startswith("https:")
+
+
+def _alarms(entry: dict[str, Any], token: str) -> list[dict[str, Any]]:
     """The streams in alarm, as the monitor says; none when it does not say."""
-    found = _values(get_json(port, "/api/state"))
+    found = _values(get_json(int(entry["port"]), "/api/state", tls=_tls(entry), token=token))
     return [
         {"instrument": instrument["name"], "stream": stream["name"], "alarm_at": stream.get("alarm_at")}
         for instrument in found.get("instruments", ())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -40,7 +41,14 @@ class Mlflow:
         _reach_database(self.uri)
         from mlflow.tracking import MlflowClient
 
-        return MlflowClient(self.uri, self.uri)
+        file = _embedded(self.uri)
+        if file is None:
+            return MlflowClient(self.uri, self.uri)
+        with _alone(file):  # each makes the tables where there are none, and two at once would get in each other's way
+            client = MlflowClient(self.uri, self.uri)
+            client.search_experiments(max_results=1)
+            client.search_registered_models(max_results=1)
+        return client
 
     @cached_property
     def experiment(self) -> str:
@@ -95,13 +103,28 @@ def _reach_database(uri: str) -> None:
     if scheme in {"sqlite", "postgresql", "mysql", "mssql"}:
         from sqlalchemy import create_engine
 
-        if scheme == "sqlite" and (place := urlparse(uri).path.removeprefix("/")):
-            Path(place).parent.mkdir(parents=True, exist_ok=True)
+        if (file := _embedded(uri)) is not None:
+            file.parent.mkdir(parents=True, exist_ok=True)
         engine = create_engine(uri)
         try:
             engine.connect().close()
         finally:
             engine.dispose()
+
+
+def _embedded(uri: str) -> Path | None:
+    """The file of a SQLite store, which every process opens for itself."""
+    parsed = urlparse(uri)
+    place = parsed.path.removeprefix("/")
+    return Path(place) if parsed.scheme.split("+")[0] == "sqlite" and place else None
+
+
+@contextmanager
+def _alone(file: Path) -> Iterator[None]:
+    """Wait for whoever else does this to the store of `file`; a killed process lets go of it."""
+    with file.with_name(f"{file.name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def _is_outside(error: Exception) -> bool:

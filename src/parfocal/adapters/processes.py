@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import threading
@@ -193,24 +194,27 @@ def port_is_free(port: int, host: str = "127.0.0.1") -> bool:
     return True
 
 
-def answers(port: int, path: str, *, seconds: float = 2.0) -> bool:
+def answers(port: int, path: str, *, seconds: float = 2.0, tls: bool = False) -> bool:
     """Whether a service of this machine answers a GET with success. Proxies of the environment are not asked."""
-    status, _ = _get(port, path, seconds)
+    status, _ = _get(port, path, seconds, tls)
     return 200 <= status < 300
 
 
-def get_json(port: int, path: str, *, seconds: float = 5.0) -> Any:
+def get_json(port: int, path: str, *, seconds: float = 5.0, tls: bool = False, token: str = "") -> Any:
     """What a service of this machine says in JSON, whatever its status; None when it says nothing, or not in JSON."""
-    _, body = _get(port, path, seconds)
+    _, body = _get(port, path, seconds, tls, token)
     with suppress(ValueError):
         return json.loads(body)
     return None
 
 
-def _get(port: int, path: str, seconds: float) -> tuple[int, bytes]:
+def _get(port: int, path: str, seconds: float, tls: bool, token: str = "") -> tuple[int, bytes]:
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=seconds)
+    if tls:  # its certificate names the host as others know it, and this stays on the machine
+        unproved = ssl._create_unverified_context()  # noqa: S323
+        connection = http.client.HTTPSConnection("127.0.0.1", port, timeout=seconds, context=unproved)
     try:
-        connection.request("GET", path)
+        connection.request("GET", path, headers={"Authorization": f"Bearer {token}"} if token else {})
         reply = connection.getresponse()
         return reply.status, reply.read()
     except (OSError, http.client.HTTPException):

@@ -36,19 +36,26 @@ def rule_file() -> Path:
     return found
 
 
-def prometheus_config(ports: Mapping[str, int], rules: Path, alertmanager: int | None) -> dict[str, Any]:
+def prometheus_config(
+    ports: Mapping[str, int], rules: Path, alertmanager: int | None, token: Path, certificate: Path | None = None
+) -> dict[str, Any]:
     """Settings of Prometheus for services on loopback ports.
 
     Args:
         ports: service to port; those of `JOBS` are scraped.
         rules: the alert rules.
         alertmanager: its port, None without one.
+        token: file that holds the bearer token of whoever may read metrics.
+        certificate: of the services, where they speak HTTPS: it is believed as it is.
     """
+    how: dict[str, Any] = {"authorization": {"type": "Bearer", "credentials_file": str(token)}}
+    if certificate is not None:
+        how |= {"scheme": "https", "tls_config": {"ca_file": str(certificate.resolve())}}
     config: dict[str, Any] = {
         "global": {"scrape_interval": EVERY, "scrape_timeout": EVERY, "evaluation_interval": EVERY},
         "rule_files": [str(rules)],
         "scrape_configs": [
-            {"job_name": job, "static_configs": [{"targets": [_local(ports[name])]}]}
+            {"job_name": job, "static_configs": [{"targets": [_local(ports[name])]}], **how}
             for name, job in JOBS.items()
             if name in ports
         ],
@@ -58,15 +65,18 @@ def prometheus_config(ports: Mapping[str, int], rules: Path, alertmanager: int |
     return config
 
 
-def alertmanager_config(monitor: str, token: Path) -> dict[str, Any]:
+def alertmanager_config(monitor: str, token: Path, certificate: Path | None = None) -> dict[str, Any]:
     """Settings of Alertmanager: drift alarms go to the monitor at once, all others can be seen on its page.
 
     Args:
         monitor: address of the monitor.
         token: file that holds the monitor's bearer token.
+        certificate: of the monitor, where it speaks HTTPS.
     """
-    authorization = {"type": "Bearer", "credentials_file": str(token)}
-    hook = {"url": f"{monitor}/alerts", "send_resolved": True, "http_config": {"authorization": authorization}}
+    http: dict[str, Any] = {"authorization": {"type": "Bearer", "credentials_file": str(token)}}
+    if certificate is not None:
+        http["tls_config"] = {"ca_file": str(certificate.resolve())}
+    hook = {"url": f"{monitor}/alerts", "send_resolved": True, "http_config": http}
     drift = {
         "matchers": ["alertname = DriftAlarm"],
         "receiver": "monitor",
@@ -84,12 +94,17 @@ def alertmanager_config(monitor: str, token: Path) -> dict[str, Any]:
     }
 
 
-def write(folder: Path, ports: Mapping[str, int], monitor: str, token: str) -> tuple[Path, Path]:
+def write(
+    folder: Path, ports: Mapping[str, int], monitor: str, token: str, certificate: Path | None = None
+) -> tuple[Path, Path]:
     """Write prometheus.yml, alertmanager.yml and the token (mode 600) into `folder`; the paths of the first two."""
     folder.mkdir(parents=True, exist_ok=True)
     secret = _secret(folder / "token", token)
     written = folder / "prometheus.yml", folder / "alertmanager.yml"
-    contents = prometheus_config(ports, rule_file(), ports.get("alertmanager")), alertmanager_config(monitor, secret)
+    contents = (
+        prometheus_config(ports, rule_file(), ports.get("alertmanager"), secret, certificate),
+        alertmanager_config(monitor, secret, certificate),
+    )
     for file, content in zip(written, contents, strict=True):
         write_atomic(file, yaml.safe_dump(content, sort_keys=False))
     return written

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ipaddress
 from pathlib import Path
+from typing import Self
 
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -34,6 +36,26 @@ class Settings(BaseSettings):
     )
 
     task: str = Field(default="fundus", validation_alias="PARFOCAL_TASK", description="what this installation serves")
+    tasks: str = Field(
+        default="",
+        validation_alias="PARFOCAL_TASKS",
+        description="what one service answers for, as in `fundus,lung`; the first where a request names none; empty: "
+        "PARFOCAL_TASK alone",
+    )
+    canary: float = Field(
+        default=0.0,
+        ge=0,
+        le=1,
+        validation_alias="PARFOCAL_CANARY",
+        description="fraction of the patients whom the model under the alias `challenger` answers",
+    )
+    shadow: float = Field(
+        default=0.0,
+        ge=0,
+        le=1,
+        validation_alias="PARFOCAL_SHADOW",
+        description="fraction of the champion's answers that the challenger computes too, for the metrics alone",
+    )
     monitor_url: str = Field(
         default="",
         validation_alias="PARFOCAL_MONITOR_URL",
@@ -42,13 +64,50 @@ class Settings(BaseSettings):
     token: str = Field(
         default="",
         validation_alias="PARFOCAL_TOKEN",
-        description="bearer token that the monitor demands of whoever writes; empty: it hears this machine alone",
+        description="the installation's own bearer token, by which its services know one another and Alertmanager",
     )
+    tokens: Path | None = Field(
+        default=None,
+        validation_alias="PARFOCAL_TOKENS",
+        description="file of everybody's tokens, kept by `parfocal token`; default: tokens.json in the state folder",
+    )
+    open: bool = Field(
+        default=False,
+        validation_alias="PARFOCAL_OPEN",
+        description="for development: no tokens, and nobody but this machine is served",
+    )
+    tls_certificate: Path | None = Field(
+        default=None,
+        validation_alias="PARFOCAL_TLS_CERTIFICATE",
+        description="PEM file of segmenter's and monitor's certificate and its chain; with it they speak HTTPS alone",
+    )
+    tls_key: Path | None = Field(
+        default=None, validation_alias="PARFOCAL_TLS_KEY", description="PEM file of the certificate's private key"
+    )
+
+    @property
+    def served(self) -> tuple[str, ...]:
+        """Every task that this installation serves, the first one first."""
+        return tuple(dict.fromkeys(name.strip() for name in self.tasks.split(",") if name.strip())) or (self.task,)
+
+    def each(self) -> tuple[Self, ...]:
+        """These settings for every task."""
+        return tuple(self.model_copy(update={"task": name}) for name in self.served)
 
     @property
     def serving(self) -> Path:
         """Folder of the champion that answers here: current.json and the fetched bundles."""
         return self.state.resolve() / "serving" / self.task
+
+    @property
+    def token_file(self) -> Path:
+        """Everybody's tokens, as salted hashes."""
+        return self.tokens or self.state.resolve() / "tokens.json"
+
+    @property
+    def scheme(self) -> str:
+        """Of segmenter and monitor."""
+        return "https" if self.tls_certificate else "http"
 
     @property
     def ledger_url(self) -> str:
@@ -65,3 +124,13 @@ class Settings(BaseSettings):
         """Folder of the artifacts when MLflow is only a database; a server decides for itself (None)."""
         server = self.tracking_uri.startswith(("http:", "https:", "databricks"))
         return None if server else self.state.resolve() / "mlflow-artifacts"
+
+
+def loopback(host: str) -> bool:
+    """Whether a client's or a listening address is this machine alone."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

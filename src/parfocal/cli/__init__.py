@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import sys
 from importlib import import_module
+from keyword import iskeyword
 
 import click
 
@@ -19,15 +20,18 @@ VERBS = {
     "pretrain": ("parfocal.cli.steps", "Pretrain an encoder on images alone, or on centre points."),
     "train": ("parfocal.cli.steps", "Train a first model bundle from datasets."),
     "retrain": ("parfocal.cli.steps", "Teach a champion a dataset without losing what it knew."),
-    "evaluate": ("parfocal.cli.steps", "Score a bundle beside its rivals on every frozen test case."),
-    "promote": ("parfocal.cli.steps", "Let the gate decide; register the model and move the alias."),
+    "evaluate": ("parfocal.cli.judging", "Score a bundle beside its rivals on every frozen test case."),
+    "promote": ("parfocal.cli.judging", "Let the gate decide; register the model and move the alias."),
     "segment": ("parfocal.cli.segment", "Draw the masks of pictures and volumes; indicators beside them."),
+    "export": ("parfocal.cli.exchange", "Write labels for other programs: COCO, NIfTI, PNG."),
+    "import": ("parfocal.cli.exchange", "Take labels over from Label Studio and MONAI Label."),
     "study": ("parfocal.cli.study", "Repeat the papers' studies: their tables, ours beside them."),
     "serve": ("parfocal.cli.platform", "Answer images at an endpoint with the champion; swap when it moves."),
     "monitor": ("parfocal.cli.platform", "Watch for drift, take labels, start retrains; with a page."),
     "up": ("parfocal.cli.platform", "Start the whole platform on this machine."),
     "down": ("parfocal.cli.platform", "Stop it."),
     "status": ("parfocal.cli.platform", "What runs, where, and whether an alarm stands."),
+    "token": ("parfocal.cli.tokens", "Say who may use the endpoint and the monitor."),
     "pipeline": ("parfocal.cli.pipeline", "List, compile, run and submit the Kubeflow pipelines."),
     "gate": ("parfocal.cli.gate", "What the gate asks, what it can see, and how often it errs."),
     "registry": ("parfocal.cli.registry", "What was promoted, when and by whom; and the way back."),
@@ -48,7 +52,8 @@ class Verbs(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
         if cmd_name not in VERBS:
             return None
-        command = getattr(import_module(VERBS[cmd_name][0]), cmd_name)
+        name = f"{cmd_name}_" if iskeyword(cmd_name) else cmd_name
+        command = getattr(import_module(VERBS[cmd_name][0]), name)
         assert isinstance(command, click.Command)
         return command
 

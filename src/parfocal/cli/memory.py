@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-FOLDER = click.Path(path_type=Path, file_okay=False, exists=True)
+FOLDER = click.Path(path_type=Path, file_okay=False)
 
 
 @click.group()

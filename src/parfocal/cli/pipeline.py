@@ -60,15 +60,22 @@ def compile_(out: Path | None, placement: str) -> None:
     type=click.Path(path_type=Path, file_okay=False),
     help="Where the steps' folders are made. They stay: later bundles name them.",
 )
+@click.option(
+    "--containers", is_flag=True, help="Each step in a container (read-only root, no capabilities, 4 GB, no network)."
+)
+@click.option("--image", default="", help="Of the containers. Default: what the compiled pipeline names.")
 @common
-def run(name: str, experience: str, champion: str, key: str, root: Path, options: Options) -> None:
+def run(
+    name: str, experience: str, champion: str, key: str, root: Path, containers: bool, image: str, options: Options
+) -> None:
     """Run the pipeline NAME (or a compiled file) on this machine and wait for its end."""
     from parfocal.adapters import kubeflow
 
     file = kubeflow.pipeline(name)
     with options.reporter() as report:
         arguments = _arguments(file, experience, champion, key, options)
-        done = kubeflow.run_local(file, arguments, root, reporter=report)
+        shut_in = kubeflow.Containers(image=image) if containers or image else None
+        done = kubeflow.run_local(file, arguments, root, reporter=report, containers=shut_in)
     lines = [f"{output}: {value}" for output, value in done.outputs.items()]
     options.result({"outputs": dict(done.outputs), "log": done.log}, "\n".join([*lines, f"log: {done.log}"]))
 

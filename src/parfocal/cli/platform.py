@@ -6,11 +6,11 @@ import json
 import signal
 import sys
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from parfocal.cli import candidates
 from parfocal.cli import platform_view as view
 from parfocal.cli.drift import simulate
 from parfocal.core.errors import OutsideServiceError
@@ -38,6 +38,9 @@ def _host(default: str = "127.0.0.1") -> Callable[[Command], Command]:
 
 
 WORKERS = click.option("--workers", type=click.IntRange(min=1), help="Processes of the segmenter.")
+OPEN = click.option(
+    "--open", "is_open", is_flag=True, help="For development: no tokens; this machine alone is served. [PARFOCAL_OPEN]"
+)
 AS_JSON = click.option("--json", "as_json", is_flag=True, help="JSON on standard output.")
 QUIET = click.option("--quiet", is_flag=True, help="Nothing but errors.")
 
@@ -47,10 +50,17 @@ QUIET = click.option("--quiet", is_flag=True, help="Nothing but errors.")
 @_host()
 @WORKERS
 @click.option("--monitor-url", default="", help="Where observations are sent. Default: PARFOCAL_MONITOR_URL.")
+@OPEN
 @AS_JSON
 @QUIET
 def serve(
-    segmenter_port: int | None, host: str, workers: int | None, monitor_url: str, as_json: bool, quiet: bool
+    segmenter_port: int | None,
+    host: str,
+    workers: int | None,
+    monitor_url: str,
+    is_open: bool,
+    as_json: bool,
+    quiet: bool,
 ) -> None:
     """Answer photographs with the champion, until Ctrl-C.
 
@@ -58,13 +68,12 @@ def serve(
     without losing a request, and keeps the old one when the new one is broken. Without a champion it waits for one.
 
     \b
-    The registry is MLFLOW_TRACKING_URI, by default the one in the state folder (PARFOCAL_STATE):
-        PARFOCAL_STATE=runs/demo/state parfocal serve --segmenter-port 3000
+    The registry is MLFLOW_TRACKING_URI, by default the one in the state folder (PARFOCAL_STATE). Whoever sends a
+    photograph needs a token (`parfocal token`; the first start makes one), unless --open serves this machine alone:
+        PARFOCAL_STATE=runs/demo/state parfocal serve --open --segmenter-port 3000
         curl -F image=@photo.jpg -F instrument=A http://127.0.0.1:3000/segment
     """
-    from parfocal.adapters import Settings
-
-    settings = Settings()
+    settings = _settings(is_open)
     if monitor_url:
         settings = settings.model_copy(update={"monitor_url": monitor_url})
     named = {"segmenter": segmenter_port}
@@ -75,24 +84,24 @@ def serve(
 @click.group(invoke_without_command=True)
 @_port("monitor")
 @_host()
+@OPEN
 @AS_JSON
 @QUIET
 @click.pass_context
-def monitor(ctx: click.Context, monitor_port: int | None, host: str, as_json: bool, quiet: bool) -> None:
+def monitor(ctx: click.Context, monitor_port: int | None, host: str, is_open: bool, as_json: bool, quiet: bool) -> None:
     """Watch for drift, take labelled cases, start retrains, show a page, until Ctrl-C.
 
     An alarm wakes its trigger by itself, unless PARFOCAL_TRIGGER_PATH=alertmanager says that Alertmanager does that.
-    Whoever writes to it needs the token: PARFOCAL_TOKEN, or what stands in the file `token` of the state folder.
+    People sign in with a token (`parfocal token`; the first start makes one). The segmenter that sends observations has
+    the installation's own: PARFOCAL_TOKEN, or what stands in the file `token` of the state folder.
 
     \b
         parfocal monitor --monitor-port 8081
         PARFOCAL_TOKEN=$(cat parfocal-state/token) parfocal serve --monitor-url http://127.0.0.1:8081
     """
-    from parfocal.adapters import Settings
-
     if ctx.invoked_subcommand is None:
         named = {"monitor": monitor_port}
-        _foreground(Settings(), ("monitor",), named, name="monitor", speech=(as_json, quiet), host=host)
+        _foreground(_settings(is_open), ("monitor",), named, name="monitor", speech=(as_json, quiet), host=host)
 
 
 @monitor.command()
@@ -111,7 +120,8 @@ def migrate() -> None:
     sys.exit(ended.returncode)
 
 
-monitor.add_command(simulate)
+for command in (simulate, *candidates.COMMANDS):
+    monitor.add_command(command)
 
 
 @click.command()
@@ -122,26 +132,25 @@ monitor.add_command(simulate)
 @_port("alertmanager")
 @WORKERS
 @click.option("--detach", is_flag=True, help="Return when all is ready; `parfocal down` stops it.")
+@OPEN
 @AS_JSON
 @QUIET
-def up(workers: int | None, detach: bool, as_json: bool, quiet: bool, **ports: int | None) -> None:
+def up(workers: int | None, detach: bool, is_open: bool, as_json: bool, quiet: bool, **ports: int | None) -> None:
     """Start the whole platform on this machine and show it, until Ctrl-C.
 
     MLflow, the follower, the segmenter, the monitor and, when they are installed, Prometheus and Alertmanager; on free
     ports of this machine, unless named. One that dies is started again. All state and all logs are in the folder
     PARFOCAL_STATE, which one platform uses at a time. With MLFLOW_TRACKING_URI at an http address, that registry is
-    used and none is started.
+    used and none is started. The first start makes a token and shows it once (`parfocal token` makes more).
 
     \b
         parfocal up --segmenter-port 3000 --monitor-port 8081
         parfocal up --detach && parfocal status
     """
-    from parfocal.adapters import Settings
-
     named = {name.removesuffix("_port"): port for name, port in ports.items()}
-    settings = Settings()
+    settings = _settings(is_open)
     if detach:
-        _background(settings.state.resolve(), named, workers, as_json, quiet)
+        _background(settings, named, workers, as_json, quiet)
         return
     _foreground(settings, None, named, name="platform", speech=(as_json, quiet), workers=workers or 0)
 
@@ -197,6 +206,7 @@ def _foreground(
     from parfocal.adapters.local_platform import LocalPlatform
 
     as_json, quiet = speech
+    made = None if quiet else _first_token(settings)
     report = view.reporter(as_json, quiet)
     chosen = {service: port for service, port in ports.items() if port}
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: everything in order
@@ -207,9 +217,10 @@ def _foreground(
         with view.board(lambda: _rows(platform), report):
             platform.start()
             if as_json:
-                click.echo(json.dumps({"addresses": platform.addresses, "state": str(platform.state)}))
+                click.echo(json.dumps({"addresses": platform.addresses, "state": str(platform.state), **_told(made)}))
             elif not quiet:
                 _ready(platform)
+                view.entry(platform.addresses, made, settings.open)
             platform.wait()
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
             report.note("stopping")
@@ -228,7 +239,27 @@ def _ready(platform: LocalPlatform) -> None:
     click.echo("Ctrl-C stops everything.")
 
 
-def _background(state: Path, ports: Mapping[str, int | None], workers: int | None, as_json: bool, quiet: bool) -> None:
+def _settings(is_open: bool) -> Settings:
+    from parfocal.adapters import Settings
+
+    found = Settings()
+    return found.model_copy(update={"open": True}) if is_open else found
+
+
+def _first_token(settings: Settings) -> str | None:
+    """The token of `owner` where nobody has ever had one and one is needed; it can be shown this once."""
+    from parfocal.adapters.tokens import TokenStore
+
+    return None if settings.open else TokenStore(settings.token_file).first()
+
+
+def _told(made: str | None) -> dict[str, str]:
+    return {"token": made} if made else {}
+
+
+def _background(
+    settings: Settings, ports: Mapping[str, int | None], workers: int | None, as_json: bool, quiet: bool
+) -> None:
     """Start the same command in a session of its own and wait until it says that all is ready."""
     import subprocess
     import time
@@ -237,6 +268,9 @@ def _background(state: Path, ports: Mapping[str, int | None], workers: int | Non
 
     words = [f"--{name}-port={port}" for name, port in ports.items() if port]
     words += [f"--workers={workers}"] if workers else []
+    words += ["--open"] if settings.open else []
+    state = settings.state.resolve()
+    made = None if quiet else _first_token(settings)  # here, where it is seen, and not in the log
     log = state / "logs" / "up.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("wb") as output:
@@ -263,7 +297,9 @@ def _background(state: Path, ports: Mapping[str, int | None], workers: int | Non
         started.wait()
         raise
     if as_json:
-        click.echo(json.dumps({"addresses": record["addresses"], "state": str(state), "supervisor": started.pid}))
+        said = {"addresses": record["addresses"], "state": str(state), "supervisor": started.pid}
+        click.echo(json.dumps({**said, **_told(made)}))
     elif not quiet:
         view.addresses(record["addresses"], state)
+        view.entry(record["addresses"], made, settings.open)
         click.echo("It runs in the background: `parfocal status` shows it, `parfocal down` stops it.")

@@ -109,6 +109,20 @@ def addresses(known: Mapping[str, str], state: Path) -> None:
     click.echo()
 
 
+def entry(known: Mapping[str, str], made: str | None, is_open: bool) -> None:
+    """How to come in: the first token, which is shown this once, or that none is asked for."""
+    if is_open:
+        click.echo("Open: no token is asked for, and this machine alone is served.")
+    elif made:
+        click.echo(f"The first token, shown this once (of `owner`; `parfocal token` makes and ends tokens):\n  {made}")
+        if "monitor" in known:
+            click.echo(f"  sign in       {known['monitor']}/sign-in#{made}")
+        if "segmenter" in known:
+            click.echo(f'  curl -H "Authorization: Bearer {made}" -F image=@photo.jpg {known["segmenter"]}/segment')
+    else:
+        click.echo("A token is asked for: `parfocal token list` shows whose, `parfocal token add` makes one.")
+
+
 def files(state: Path) -> None:
     """Where logs and token are."""
     click.echo(f"  {'logs':<13} {state / 'logs'}")

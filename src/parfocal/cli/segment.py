@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from parfocal.cli import objects
 from parfocal.cli.console import Options
 from parfocal.core.errors import DataContractError, UsageError
 
@@ -42,6 +43,11 @@ if TYPE_CHECKING:
 @click.option("--instrument", default="", help="That acquired IMAGES, for a bundle with a network for each.")
 @click.option("--series", default="", metavar="UID", help="Which one, of a folder with several DICOM series.")
 @click.option("--eye", multiple=True, type=click.Choice(["left", "right"]), help="Once for all, or once an IMAGE.")
+@click.option(
+    "--dicom-seg",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Folder to write; new. Of DICOM IMAGES: NAME.dcm, a DICOM Segmentation object a picture or series.",
+)
 @click.option("--same-person", is_flag=True, help="The two IMAGES are the two eyes of one person.")
 @click.option("--json", "as_json", is_flag=True, help="The result as one JSON object on standard output.")
 @click.option("--quiet", is_flag=True, help="No progress.")
@@ -57,6 +63,7 @@ def segment(
     instrument: str,
     series: str,
     eye: tuple[str, ...],
+    dicom_seg: Path | None,
     same_person: bool,
     as_json: bool,
     quiet: bool,
@@ -71,6 +78,7 @@ def segment(
     Steered by clicks:         parfocal segment a.jpg --model runs/clicked --clicks '210,340 -80,60' --out masks
     A CT or MR volume:         parfocal segment scan.nii.gz --model runs/bone --out masks
     A folder of DICOM slices:  parfocal segment series/ --model runs/bone --out masks
+    Its answer as DICOM SEG:   parfocal segment series/ --model runs/bone --out masks --dicom-seg objects
     On Kubeflow:               parfocal pipeline run segmented --experience photos/ --champion champion
 
     OUT gets, for each picture, NAME-STRUCTURE.png (0 and 255, as large as the picture), NAME-overlay.jpg with the
@@ -84,6 +92,9 @@ def segment(
 
     Of photographs with disc and cup, cup-to-disc ratios and the ISNT rule are printed beside their published ranges.
     They are indicators for a clinician and no diagnosis. ISNT needs --eye, or a DICOM file that says it.
+
+    DICOM Segmentation objects carry patient and study of their source, refer to its pictures, and name the model; they
+    need 'parfocal[dicom]'.
     """
     from parfocal.inference import sources
 
@@ -102,10 +113,15 @@ def segment(
     spec = bundle.read(folder)
     found = sources.find(images, step.modality(spec))
     _check(found, clicks, eye, same_person)
+    if dicom_seg is not None:
+        objects.refuse(found, dicom_seg)
     config = _config(spec.task, {**asked, "known": _known(found, clicks, eye, same_person)})
     with options.reporter() as report:
         made = step.run(folder, images, out, config, reporter=report)
     results = {case.name: _placed(case.result, out) for case in made.cases}
+    written = {} if dicom_seg is None else objects.write(made.cases, found, out, dicom_seg, folder, model, series)
+    for name, file in written.items():
+        results[name]["dicom_seg"] = str(file)
     options.result({"out": out, "results": results}, _text(made.cases, out))
     if made.problems:
         told = "".join(f"\n    {problem.file}: {problem.reason}" for problem in made.problems)

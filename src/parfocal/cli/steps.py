@@ -1,34 +1,15 @@
-"""The steps as verbs. Each takes folders and writes a folder; nothing is ever overwritten."""
+"""The steps that make datasets and models, as verbs. Each takes folders and writes a folder; nothing is overwritten."""
 
 from __future__ import annotations
 
-import hashlib
 import json
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
+from parfocal.cli import inputs
 from parfocal.cli.console import Options, common
-from parfocal.core import manifest
-from parfocal.core.errors import GateRefusedError, UsageError
-from parfocal.core.types import Outcome
-
-if TYPE_CHECKING:
-    from parfocal.adapters import Platform
-    from parfocal.core.protocols import Run
-    from parfocal.steps.config import RunConfig
-
-FOLDER = click.Path(path_type=Path, file_okay=False)
-OUT = click.option("--out", required=True, type=FOLDER, help="Folder to write; it must not exist.")
-KEY = click.option(
-    "--key",
-    default="",
-    help="Idempotency key. Default: from the inputs and settings, so that the same "
-    "command again goes on where it was stopped.",
-)
+from parfocal.cli.inputs import FOLDER, KEY, OUT
 
 
 @click.command()
@@ -64,7 +45,7 @@ def preprocess(
     extra = [f"data.{key}={json.dumps(value)}" for key, value in named.items() if value]
     config = options.config(*extra)
     with options.reporter() as report:
-        known = _champion(champion, config.task) if champion else None
+        known = inputs.champion(champion, config.task) if champion else None
         made = step.run(source, out, config, champion=known, reporter=report)
     options.result({"dataset": out, "checksum": made.checksum}, f"dataset written to {out}")
 
@@ -92,8 +73,8 @@ def pretrain(datasets: tuple[Path, ...], out: Path, objective: str, key: str, op
     from parfocal.steps import pretrain as step
 
     config = options.config(*([f"pretrain.objective.name={objective}"] if objective else []))
-    key = key or _key("pretrain", config, datasets)
-    with options.reporter() as report, _tracked("pretrain", key) as (platform, run):
+    key = key or inputs.key("pretrain", config, datasets)
+    with options.reporter() as report, inputs.tracked("pretrain", key) as (platform, run):
         made = step.run(datasets, out, config, state=platform.settings.state, key=key, run=run, reporter=report)
     options.result({"pretrained": out, "checksum": made.checksum, "key": key}, f"pretrained network written to {out}")
 
@@ -102,7 +83,7 @@ def pretrain(datasets: tuple[Path, ...], out: Path, objective: str, key: str, op
 @click.argument("datasets", nargs=-1, required=True, type=FOLDER)
 @OUT
 @click.option("--pretrained", type=FOLDER, help="Start from this (train.encoder.pretrained); `pretrain` writes it.")
-@click.option("--memory", type=FOLDER, help="Where the exemplar memory goes. Default: OUT-memory.")
+@inputs.memory("the exemplar memory")
 @KEY
 @common
 def train(
@@ -128,12 +109,12 @@ def train(
     from parfocal.steps import train as step
 
     config = options.config()
-    key = key or _key("train", config, (*datasets, *([pretrained] if pretrained else [])))
-    with options.reporter() as report, _tracked("train", key) as (platform, run):
+    key = key or inputs.key("train", config, (*datasets, *([pretrained] if pretrained else [])))
+    with options.reporter() as report, inputs.tracked("train", key) as (platform, run):
         made = step.run(
             datasets,
             out,
-            memory or _beside(out),
+            memory or inputs.beside(out),
             config,
             state=platform.settings.state,
             key=key,
@@ -150,7 +131,7 @@ def train(
     "--champion", default="champion", show_default=True, help="Bundle folder, version or alias to start from."
 )
 @OUT
-@click.option("--memory", type=FOLDER, help="Where the new exemplar memory goes. Default: OUT-memory.")
+@inputs.memory("the new exemplar memory")
 @KEY
 @common
 def retrain(
@@ -169,14 +150,14 @@ def retrain(
 
     config = options.config()
     with options.reporter() as report:
-        bundle = _champion(champion, config.task)
-        key = key or _key("retrain", config, (dataset, bundle))
-        with _tracked("retrain", key) as (platform, run):
+        bundle = inputs.champion(champion, config.task)
+        key = key or inputs.key("retrain", config, (dataset, bundle))
+        with inputs.tracked("retrain", key) as (platform, run):
             made = step.run(
                 dataset,
                 bundle,
                 out,
-                memory or _beside(out),
+                memory or inputs.beside(out),
                 config,
                 state=platform.settings.state,
                 key=key,
@@ -184,107 +165,3 @@ def retrain(
                 reporter=report,
             )
     options.result({"bundle": out, "checksum": made.checksum, "key": key}, f"challenger written to {out}")
-
-
-@click.command()
-@click.argument("challenger", type=FOLDER)
-@OUT
-@click.option("--champion", default="", help="Bundle folder, version or alias to judge against. Default: none.")
-@common
-def evaluate(
-    challenger: Path,
-    out: Path,
-    champion: str,
-    options: Options,
-) -> None:
-    """Score CHALLENGER as it will be served, beside the champion and the constant mask, on every frozen test case."""
-    from parfocal.core import scores
-    from parfocal.steps import evaluate as step
-
-    config = options.config()
-    with options.reporter() as report:
-        rival = _champion(champion, config.task) if champion else None
-        with _tracked("evaluate", _key("evaluate", config, (challenger,))) as (platform, run):
-            step.run(challenger, out, config, champion=rival, ledger=platform.ledger, run=run, reporter=report)
-    text = f"report: {out / 'report.html'}\n\n{(out / 'summary.md').read_text()}"
-    options.result(scores.read(out).model_dump(mode="json"), text)
-
-
-@click.command()
-@click.argument("evaluation", type=FOLDER)
-@click.option("--challenger", required=True, type=FOLDER, help="The bundle that was evaluated.")
-@OUT
-@KEY
-@click.option("--approve", default="", metavar="NAME", help="Who takes an inconclusive decision upon themselves.")
-@click.option("--reason", default="", help="Why; goes to the ledger with the name.")
-@common
-def promote(
-    evaluation: Path,
-    challenger: Path,
-    out: Path,
-    key: str,
-    approve: str,
-    reason: str,
-    options: Options,
-) -> None:
-    """Let the gate decide on EVALUATION; on yes register the challenger and move the alias `champion`.
-
-    Exit code 4 when the gate refuses or cannot say. What it cannot say a person may take upon themselves with
-    --approve NAME --reason TEXT; a refusal cannot be approved. The same command again finishes what was stopped.
-    """
-    from parfocal.adapters import monitored
-    from parfocal.promotion.evidence import Approval
-    from parfocal.steps import promote as step
-
-    if approve and not reason:
-        raise UsageError("--approve needs --reason", next="say why in a sentence; it goes to the ledger")
-    config = options.config()
-    key = key or _key("promote", config, (evaluation, challenger))
-    approval = Approval(approve, reason) if approve else None
-    with options.reporter() as report, _tracked("promote", key) as (platform, run):
-        decision = step.run(
-            evaluation,
-            challenger,
-            out,
-            config,
-            key=key,
-            store=platform.models,
-            ledger=platform.ledger,
-            run=run,
-            reporter=report,
-            approval=approval,
-            origin=monitored.origin(key),
-        )
-    options.result({"outcome": decision.outcome, "reason": decision.reason}, (out / "summary.md").read_text())
-    if decision.outcome is not Outcome.PROMOTE:
-        advice = "promote --approve NAME --reason TEXT" if decision.outcome is Outcome.INCONCLUSIVE else "the report"
-        raise GateRefusedError(decision.reason, where=out, next=f"see {advice}")
-
-
-def _champion(reference: str, task: str) -> Path:
-    """A bundle folder as it stands, or a version or alias fetched from the model store."""
-    if Path(reference).is_dir():
-        return Path(reference)
-    from parfocal.adapters import connect
-
-    platform = connect()
-    return platform.models.fetch(task, reference, platform.settings.state / "models")
-
-
-@contextmanager
-def _tracked(name: str, key: str) -> Iterator[tuple[Platform, Run]]:
-    from parfocal.adapters import connect
-
-    platform = connect()
-    with platform.tracker.run(name, key=key) as run:
-        yield platform, run
-
-
-def _key(step: str, config: RunConfig, inputs: Sequence[Path]) -> str:
-    """The same step on the same inputs with the same settings has the same key."""
-    parts = [step, config.digest(), *(manifest.read(folder).checksum for folder in inputs)]
-    return f"{step}-{hashlib.sha256(' '.join(parts).encode()).hexdigest()[:16]}"
-
-
-def _beside(out: Path) -> Path:
-    return out.with_name(f"{out.name}-memory")

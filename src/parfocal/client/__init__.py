@@ -10,8 +10,10 @@ from parfocal.client.answers import (
     Found,
     Instrument,
     Instruments,
+    Isnt,
     Model,
     Models,
+    PredictedDice,
     Refined,
     RunLengths,
     Segmented,
@@ -21,6 +23,6 @@ from parfocal.client.errors import RefusedError
 from parfocal.client.many import Outcome
 
 __all__ = [
-    "Click", "Client", "Found", "Instrument", "Instruments", "Model", "Models", "Outcome", "Refined", "RefusedError",
-    "RunLengths", "Segmented",
+    "Click", "Client", "Found", "Instrument", "Instruments", "Isnt", "Model", "Models", "Outcome", "PredictedDice",
+    "Refined", "RefusedError", "RunLengths", "Segmented",
 ]  # fmt: skip

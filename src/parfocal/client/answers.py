@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import asdict, dataclass, field, fields
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from parfocal.core.errors import DataContractError
 
@@ -89,8 +89,40 @@ class Found:
 
 
 @dataclass(frozen=True, slots=True)
+class PredictedDice:
+    """What a structure's Dice will probably be, with an interval that holds it in `level` of cases."""
+
+    dice: float
+    lower: float
+    upper: float
+    level: float
+
+
+@dataclass(frozen=True, slots=True)
+class Isnt:
+    """Mean rim widths in pixels, and whether inferior > superior > nasal > temporal."""
+
+    inferior: float
+    superior: float
+    nasal: float
+    temporal: float
+    follows: bool
+
+
+Value = TypeVar("Value", PredictedDice, Isnt)
+
+
+@dataclass(frozen=True, slots=True)
 class Segmented:
-    """A picture's structures; `request_id` is a case for `Client.refine`."""
+    """A picture's structures; `request_id` is a case for `Client.refine`.
+
+    Attributes:
+        isnt: None where the eye is not known, or without disc or cup.
+        predicted_dice: by structure; None where the model cannot say.
+        out_of_range: in which ways the case is stranger than 99 of 100 that the model knows.
+        dicom_seg: a DICOM object, where it was asked for; else empty.
+        slice: of a NIfTI upload, where it lies (`plane`, `number`, `slices`, `origin`, `rows`, `columns`); else empty.
+    """
 
     request_id: str
     instrument: str | None
@@ -101,6 +133,12 @@ class Segmented:
     quality: tuple[str, ...]
     spacing_mm: tuple[float, float] | None
     timing_ms: Mapping[str, float]
+    eye: str | None = None
+    isnt: Isnt | None = None
+    predicted_dice: Mapping[str, PredictedDice | None] = field(default_factory=dict)
+    out_of_range: tuple[str, ...] = ()
+    dicom_seg: bytes = b""
+    slice: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +196,12 @@ def segmented(values: Mapping[str, Any]) -> Segmented:
         quality=tuple(values["quality"]),
         spacing_mm=None if spacing is None else (spacing[0], spacing[1]),
         timing_ms=values["timing_ms"],
+        eye=values.get("eye"),
+        isnt=_known(Isnt, values.get("isnt")),
+        predicted_dice={name: _known(PredictedDice, one) for name, one in (values.get("predicted_dice") or {}).items()},
+        out_of_range=tuple(values.get("out_of_range") or ()),
+        dicom_seg=base64.b64decode(values.get("dicom_seg") or ""),
+        slice=values.get("slice") or {},
     )
 
 
@@ -191,6 +235,13 @@ def models(values: Mapping[str, Any]) -> Models:
 
 def _model(values: Mapping[str, Any]) -> Model:
     return Model(values["task"], values["version"], values["checksum"], values["runtime"])
+
+
+def _known(kind: type[Value], values: Mapping[str, Any] | None) -> Value | None:
+    """The fields that this client knows; None of nothing."""
+    if values is None:
+        return None
+    return kind(**{one.name: values[one.name] for one in fields(kind)})
 
 
 def _found(values: Mapping[str, Any]) -> Found:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from random import Random
@@ -17,6 +18,8 @@ from parfocal.core.errors import DataContractError, OutsideServiceError, UsageEr
 if TYPE_CHECKING:
     import httpx
 
+VARIABLE = "PARFOCAL_CLIENT_TOKEN"
+"""Variable of the environment: a program need not have its token in its text, nor among its arguments."""
 Answer = TypeVar("Answer")
 Files = Mapping[str, tuple[str, bytes]]
 
@@ -39,7 +42,7 @@ class Client:
 
         Args:
             url: such as ``http://127.0.0.1:3000``.
-            token: bearer token, for a service or a proxy that demands one.
+            token: bearer token with the role `segment`; by default what PARFOCAL_CLIENT_TOKEN says.
             timeout: seconds for connecting, and for every pause within an answer; more than the service's own.
             patience: how often a request is tried.
             transport: of httpx, in place of the network.
@@ -53,6 +56,7 @@ class Client:
         except ModuleNotFoundError:
             raise UsageError("the client needs httpx", next="pip install 'parfocal[client]'") from None
         self.url = url.rstrip("/")
+        token = token or os.environ.get(VARIABLE, "")
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         self._http = httpx.Client(base_url=self.url, timeout=timeout, headers=headers, transport=transport)
         self._patience, self._sleep, self._rng = patience or Patience(), sleep, rng or Random()
@@ -75,20 +79,30 @@ class Client:
         patient: str = "",
         masks: str = "png",
         spacing: tuple[float, float] | None = None,
+        eye: str = "",
+        slice: int | None = None,
+        plane: str = "",
+        observe: bool = True,
     ) -> Segmented:
         """Masks of one picture.
 
         Args:
-            picture: a JPEG, PNG, TIFF or DICOM file, or what is in one.
+            picture: a JPEG, PNG, TIFF, DICOM or NIfTI file, or what is in one.
             instrument, patient: as the service may know them; empty: not said.
-            masks: ``png``, ``rle`` or ``none``.
+            masks: ``png``, ``rle`` or ``none``; ``dicom-seg`` for a DICOM picture, which gives `Segmented.dicom_seg`.
             spacing: (row, column) in millimetres.
+            eye: ``left`` or ``right``; ISNT is not read without it, unless a DICOM file says it.
+            slice, plane: of a NIfTI volume; the plane is ``acquired`` where none is named.
+            observe: False for a picture that is no patient's request, such as one that is being labelled: the monitor
+                does not hear of it. Needs the role `annotate`.
 
         Raises:
             RefusedError: the service will not answer this.
             OutsideServiceError: it cannot be reached, or was too busy every time.
         """
         texts = {"instrument": instrument, "patient": patient, "masks": masks, "spacing": _spacing(spacing)}
+        texts |= {"eye": eye, "slice": "" if slice is None else str(slice), "plane": plane}
+        texts |= {} if observe else {"observe": "no"}
         return _understood(answers.segmented, self._post("/segment", texts, {"image": _file(picture)}), self.url)
 
     def segment_many(

@@ -93,6 +93,11 @@ class DatasetRef(Config):
     instrument: str
     uri: str
     checksum: str
+    unlabelled: bool = Field(
+        default=False,
+        exclude_if=lambda learned: not learned,
+        description="its unlabelled pictures were learned from too, so that none of them is new to the networks",
+    )
 
 
 class ParentRef(Config):
@@ -111,6 +116,11 @@ class Bundle(Config):
     recipe: dict[str, Any] = Field(description="preprocessing settings; inference repeats exactly these")
     instruments: tuple[str, ...] = Field(description="in the order in which they were learned")
     datasets: tuple[DatasetRef, ...] = Field(description="every dataset whose frozen splits this model answers for")
+    locator: str = Field(
+        default="",
+        exclude_if=lambda checksum: not checksum,
+        description="SHA-256 over the files of the folder `locator`; empty in a bundle without one",
+    )
     memory_uri: str = Field(default="", description="the exemplar memory; never registered, never served")
     parent: ParentRef | None = None
     strategy: str = "initial"
@@ -120,6 +130,14 @@ class Bundle(Config):
     def stacked(self) -> bool:
         """Whether some network looks at neighbouring slices, so that one picture cannot be answered."""
         return any(model.slices for model in self.structures.values())
+
+    @property
+    def unserved(self) -> str:
+        """Why a service that is sent one picture at a time cannot answer with it; empty when it can."""
+        clicked = [name for name, model in self.structures.items() if model.objective == "interact"]
+        if clicked:
+            return f"its networks for {', '.join(clicked)} answer clicks"
+        return "its networks look at neighbouring slices of a volume together" if self.stacked else ""
 
 
 def read(folder: Path, *, verify: bool = True) -> Bundle:

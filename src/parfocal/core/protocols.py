@@ -29,6 +29,8 @@ class Scan:
     """Cases without any mask: they teach nothing, but they show what the instrument's images look like."""
     declared_splits: Mapping[str, str] | None = None
     """Case id to a split that the source itself declares; None when it declares none."""
+    drawn_splits: Mapping[str, str] | None = None
+    """Case id to a side for which its patient was drawn before it was labelled; None where nobody drew."""
 
 
 class Reporter(Protocol):

@@ -3,8 +3,8 @@
 Observations become vectors (a stream), vectors a distance from the reference (`mahalanobis`, `frequency`), distances
 p-values against held-out cases (`conformal`), p-values a CUSUM (`cusum`) whose threshold comes from a declared run
 length (`run_length`). Beside them: a window of the newest cases held against the reference as a whole (`mmd`), what the
-answers are probably worth (`quality`), and groups of cases that no known instrument made (`novelty`). `reference` keeps
-all of it in one file.
+answers are probably worth (`quality`), groups of cases that no known instrument made (`novelty`, `nearness`), and
+disagreement with the mirror image (`flips`). `reference` keeps all of it in one file.
 """
 
 from __future__ import annotations

@@ -15,8 +15,9 @@ SIZES = ("width", "height", "field.area", "field.width", "field.height")
 """As logarithms."""
 DETAIL = ("sharpness", "flat")
 """The first as a logarithm, half a grey level added."""
-TAGS = ("make", "model", "software")
-"""Names of camera tags in `Observation.acquisition`: texts; a missing one is a value like any other."""
+TAGS = ("make", "model", "software", "lens", "device")
+"""Names of camera tags in `Observation.acquisition`: texts; a missing one is a value like any other, but where the
+reference has none at all (`frequency.NOTHING`). New ones come last: references from before go without them."""
 _MISSING = (float("nan"),) * (len(SIZES) + len(DETAIL) + 1 + len(TAGS))
 
 
@@ -31,8 +32,8 @@ class Acquisition:
     resolution: ClassVar[float] = 0.01
     categories: ClassVar[int] = 1 + len(TAGS)
 
-    def vectors(self, observations: Sequence[Observation], width: int = 0) -> NDArray[np.float64]:  # noqa: ARG002
-        """Sizes, detail, then a number for each category, float64 [N, 11]; NaN where a number is missing or no size."""
+    def vectors(self, observations: Sequence[Observation], width: int = 0) -> NDArray[np.float64]:
+        """Sizes, detail, then a number for each category, float64 [N, 13]; NaN where a number is missing or no size."""
         raw = [_row(observation) for observation in observations]
         rows = np.array(raw, np.float64).reshape(len(raw), len(_MISSING))
         sizes = rows[:, : len(SIZES)]
@@ -40,7 +41,7 @@ class Acquisition:
         np.log(sizes, out=sizes)
         rows[:, len(SIZES)] = np.log(np.maximum(rows[:, len(SIZES)], 0.0) + 0.5)
         rows[~np.isfinite(rows).all(axis=1)] = np.nan
-        return rows
+        return rows[:, : width or len(_MISSING)]
 
 
 def _row(observation: Observation) -> Sequence[float]:

@@ -11,6 +11,9 @@ ANYTHING = 0.002
 """Chance of a value that nobody has seen: frequencies are mixed with it (Jelinek and Mercer, Interpolated estimation of
 Markov source parameters, 1980). A constant, so that a reference's folds and the whole of it are surprised alike."""
 
+NOTHING = 0.0
+"""The value of a case that names nothing: `zlib.crc32(b"")`."""
+
 Floats = NDArray[np.float64]
 
 
@@ -27,7 +30,12 @@ class Frequency:
     counts: Floats
 
     def surprise(self, column: Floats) -> Floats:
-        """-log of the smoothed frequency in nats, float64 [N]: 0 for what always is so, 6.2 for what was never seen."""
+        """-log of the smoothed frequency in nats, float64 [N]: 0 for what always is so, 6.2 for what was never seen.
+
+        Where no case of the reference named anything, a name says nothing: 0 for all.
+        """
+        if not (self.values != NOTHING).any():
+            return np.zeros(len(column))
         place = np.minimum(np.searchsorted(self.values, column), len(self.values) - 1)
         seen = np.where(self.values[place] == column, self.counts[place], 0.0) / self.counts.sum()
         return np.asarray(-np.log((1.0 - ANYTHING) * seen + ANYTHING), np.float64)

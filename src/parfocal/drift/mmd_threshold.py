@@ -10,7 +10,8 @@ averaged over are references as well as runs: few cases, wide threshold.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +25,8 @@ BLOCK = 1000
 """Cases of a run, at most."""
 EXCEEDED = 10
 """Runs that have to exceed the threshold, at least: with fewer, the threshold is a guess."""
+SHORTER = (10, 100)
+"""Cases of the shorter blocks whose largest discrepancies are kept too, for an installation that declares fewer."""
 SMALLEST = 100
 """Usable cases of an instrument, at least: half of them make the model."""
 LARGEST = 500
@@ -43,6 +46,8 @@ class Detector:
         threshold: of the squared discrepancy; inf when nothing can be promised, and `reason` says why.
         arl0: declared number of cases to a false alarm.
         held_out: cases that the threshold comes from.
+        blocks: cases of each kind of block, ascending, [B]; none in references from before these were kept.
+        highest: largest squared discrepancy in a block of each kind, of each run, [B, runs].
     """
 
     model: Model
@@ -52,6 +57,24 @@ class Detector:
     arl0: float
     held_out: int
     reason: str = ""
+    blocks: Floats = field(default_factory=lambda: np.zeros(0))
+    highest: Floats = field(default_factory=lambda: np.zeros((0, 0)))
+
+    def declaring(self, arl0: float) -> Detector:
+        """The same with the threshold for another number of cases to a false alarm.
+
+        The rate is that of the longest simulated block that is no longer than `arl0`. A reference that kept no blocks
+        keeps its threshold and its own `arl0`.
+        """
+        if not len(self.blocks):
+            return self
+        place = max(int(np.searchsorted(self.blocks, arl0, side="right")) - 1, 0)
+        block, highest = float(self.blocks[place]), self.highest[place]
+        share = -math.expm1(-block / arl0)
+        if share * len(highest) < EXCEEDED:
+            reason = f"{len(highest)} runs of {block:g} cases cannot tell one false alarm in {arl0:g} cases"
+            return replace(self, threshold=math.inf, arl0=arl0, reason=reason)
+        return replace(self, threshold=float(np.quantile(highest, 1.0 - share)), arl0=arl0, reason="")
 
     def coordinates(self, vectors: Floats) -> Floats:
         """Rows for `Window.push`, [M, C], of vectors [N, D]; those that cannot be measured are left out."""
@@ -78,19 +101,17 @@ def detector(
     model = mahalanobis.fit(usable[dealt[:half]], components=components, shrinkage=shrinkage)
     reference = mmd.sample(model.coordinates(usable[dealt[:half]]))
     held_out = model.coordinates(usable[dealt[half:]])
-    block = int(min(BLOCK, max(arl0, 1)))
-    share = -math.expm1(-block / arl0)
-    if share * RUNS < EXCEEDED:
-        reason = f"{RUNS} runs of {block} cases cannot tell one false alarm in {arl0:g} cases"
-        return Detector(model, reference, window, math.inf, arl0, len(held_out), reason)
-    highest = block_maxima(reference, held_out, window, block, RUNS, rng)
-    return Detector(model, reference, window, float(np.quantile(highest, 1.0 - share)), arl0, len(held_out))
+    longest = int(min(BLOCK, max(arl0, 1)))
+    blocks = sorted({*(block for block in SHORTER if block < longest), longest})
+    highest = block_maxima(reference, held_out, window, blocks, RUNS, rng)
+    found = Detector(model, reference, window, math.inf, arl0, len(held_out), "", np.array(blocks, np.float64), highest)
+    return found.declaring(arl0)
 
 
 def block_maxima(
-    reference: Sample, held_out: Floats, window: int, block: int, runs: int, rng: np.random.Generator
+    reference: Sample, held_out: Floats, window: int, blocks: Sequence[int], runs: int, rng: np.random.Generator
 ) -> Floats:
-    """The largest squared discrepancy in `block` cases after a full window, of each run, float64 [runs].
+    """The largest squared discrepancy in so many cases after a full window, of each run, float64 [len(blocks), runs].
 
     The same case twice in a window would be a pair of kernel 1 that fresh cases do not have: such a pair counts as that
     case's mean with the others.
@@ -105,9 +126,9 @@ def block_maxima(
     gram = own[inside[:, :, None], inside[:, None, :]]
     pairs = gram.sum(axis=(1, 2)) - np.trace(gram, axis1=1, axis2=2)
     total = across[inside].sum(axis=1)
-    highest = np.full(runs, -np.inf)
+    highest, kept = np.full(runs, -np.inf), []
     m, n = window, len(reference.rows)
-    for case, new in enumerate(_drawn(weights, block, rng).T):
+    for case, new in enumerate(_drawn(weights, max(blocks), rng).T):
         place = case % window
         old = inside[:, place].copy()
         pairs -= 2.0 * (own[old[:, None], inside].sum(axis=1) - own[old, old])
@@ -115,7 +136,9 @@ def block_maxima(
         inside[:, place] = new
         pairs += 2.0 * (own[new[:, None], inside].sum(axis=1) - own[new, inside[run, place]])
         np.maximum(highest, reference.within + pairs / (m * (m - 1)) - 2.0 * total / (m * n), out=highest)
-    return highest
+        if case + 1 in blocks:
+            kept.append(highest.copy())
+    return np.array(kept)
 
 
 def _drawn(weights: Floats, count: int, rng: np.random.Generator) -> NDArray[np.intp]:

@@ -97,21 +97,21 @@ def group(
     unknown.sort(key=lambda one: (one.time, one.seq, one.id))
     scorer = reference.scorer(None, STREAM)
     vectors = scorer.stream.vectors(unknown, scorer.usual[0].width)
-    far, chance = _far(unknown, reference, settings)
+    far, chance = far_from_known(unknown, reference, settings)
     chosen = np.flatnonzero(far & np.isfinite(vectors).all(axis=1))[-settings.newest :]
     size = max(settings.size, math.ceil(chance))
     if len(chosen) < size:
         return ()
     cases = [unknown[i] for i in chosen]
-    places = _places(reference, STREAM, vectors[chosen])
-    groups = _groups(_apart(reference, cases, places), settings)
+    where = places(reference, STREAM, vectors[chosen])
+    groups = linked(pair_distances(reference, cases, where), settings)
     labels = _united(groups, [one.id for one in cases], previous)
     worth = scorer.scores(cases)
     rows = [np.flatnonzero(labels == label) for label in np.unique(labels)]
     large = sorted((own for own in rows if len(own) >= size), key=lambda own: (-len(own), int(own[0])))
     names = _identities([tuple(cases[i].id for i in own) for own in large], previous)
     return tuple(
-        _candidate(before, [cases[i].id for i in own], places[own], worth[own], settings)
+        _candidate(before, [cases[i].id for i in own], where[own], worth[own], settings)
         for before, own in zip(names, large, strict=True)
     )
 
@@ -146,7 +146,7 @@ def rename(candidates: Sequence[Candidate], one: str, name: str) -> tuple[Candid
     return tuple(replace(found, name=name.strip(), by_hand=True) if each.id == one else each for each in candidates)
 
 
-def _far(
+def far_from_known(
     unknown: Sequence[Observation], reference: Reference, settings: NoveltyConfig
 ) -> tuple[NDArray[np.bool_], float]:
     """Which cases are far, and how many would be by chance at most (three standard deviations over the mean)."""
@@ -160,28 +160,31 @@ def _far(
     return far, mean + 3.0 * math.sqrt(mean)
 
 
-def _places(reference: Reference, stream: str, vectors: Floats) -> Floats:
+def places(reference: Reference, stream: str, vectors: Floats) -> Floats:
     """Amounts over the distance that two cases of a known instrument have: its mean square is 1."""
     models = [reference.usual[name, stream].model for name in reference.instruments]
     scale = np.sqrt(np.mean([model.scale**2 for model in models], axis=0))
     return np.asarray(vectors[:, : len(scale)] / (scale * np.sqrt(2.0 * len(scale))), np.float64)
 
 
-def _apart(reference: Reference, cases: Sequence[Observation], places: Floats) -> Floats:
+def pair_distances(reference: Reference, cases: Sequence[Observation], where: Floats) -> Floats:
     """Distances of all pairs as `pdist` gives them: in appearance, and up to `MOST` in acquisition.
 
     One instrument may deliver several sizes, so however unlike two acquisitions are, they alone part no group.
     """
-    found = pdist(places, "sqeuclidean")
+    found = pdist(where, "sqeuclidean")
     other = ASKED[1]
     if other not in reference.streams:
         return np.asarray(np.sqrt(found), np.float64)
     vectors = reference.scorer(None, other).stream.vectors(cases)
-    taken = np.nan_to_num(pdist(_places(reference, other, vectors), "sqeuclidean"), nan=MOST)
+    taken = np.nan_to_num(pdist(places(reference, other, vectors), "sqeuclidean"), nan=MOST)
     return np.asarray(np.sqrt((found + np.minimum(taken, MOST)) / 2.0), np.float64)
 
 
-def _groups(apart: Floats, settings: NoveltyConfig) -> NDArray[np.int64]:
+def linked(apart: Floats, settings: NoveltyConfig) -> NDArray[np.int64]:
+    """The group of each case, from 1, given the distances of all pairs as `pdist` gives them; of one case too."""
+    if not len(apart):
+        return np.ones(1, np.int64)
     return np.asarray(fcluster(linkage(apart, "average"), settings.apart, "distance"), np.int64)
 
 
@@ -220,15 +223,15 @@ def _fresh(first: str) -> Candidate:
 
 
 def _candidate(
-    before: Candidate, members: Sequence[str], places: Floats, worth: Floats, settings: NoveltyConfig
+    before: Candidate, members: Sequence[str], where: Floats, worth: Floats, settings: NoveltyConfig
 ) -> Candidate:
-    middle = ((places - places.mean(axis=0)) ** 2).sum(axis=1)
+    middle = ((where - where.mean(axis=0)) ** 2).sum(axis=1)
     typical = np.argsort(middle, kind="stable")[: settings.examples]
     # Two independent cases are twice as far apart, in squares, as each is from the middle.
     tightness = float(np.sqrt(2.0 * middle.sum() / max(len(members) - 1, 1)))
     return replace(
         before, members=tuple(members), examples=tuple(members[i] for i in typical), tightness=tightness,
-        label=tuple(members[i] for i in worthwhile(worth, places, settings.label)),
+        label=tuple(members[i] for i in worthwhile(worth, where, settings.label)),
     )  # fmt: skip
 
 

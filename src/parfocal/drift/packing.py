@@ -54,6 +54,8 @@ def detector_arrays(prefix: str, detector: Detector) -> dict[str, Floats]:
     return {
         **_model_arrays(prefix, detector.model),
         f"{prefix}.rows": detector.reference.rows,
+        f"{prefix}.blocks": detector.blocks,
+        f"{prefix}.highest": detector.highest,
         **{f"{prefix}.{name}": np.array(value) for name, value in single.items()},
     }
 
@@ -74,7 +76,11 @@ def detector(prefix: str, arrays: Arrays, header: Mapping[str, Any]) -> Detector
     if rows.ndim != 2 or rows.shape[1] != len(model.axes):
         raise ValueError(f"arrays of {prefix} do not fit one another")
     sample = Sample(rows, float(arrays[f"{prefix}.bandwidth"]), float(arrays[f"{prefix}.within"]))
-    return Detector(model, sample, **header)
+    none = np.zeros(0)  # references from before these were kept have none
+    blocks, highest = arrays.get(f"{prefix}.blocks", none), arrays.get(f"{prefix}.highest", none.reshape(0, 0))
+    if highest.ndim != 2 or len(highest) != len(blocks):
+        raise ValueError(f"arrays of {prefix} do not fit one another")
+    return Detector(model, sample, **header, blocks=blocks, highest=highest)
 
 
 def _model_arrays(prefix: str, model: Model) -> dict[str, Floats]:

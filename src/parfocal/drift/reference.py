@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from parfocal.core.errors import DataContractError, UsageError
 from parfocal.core.types import Observation
 from parfocal.drift import answers, archive, fitting, mmd_threshold, packing, run_length
+from parfocal.drift import flips as disagreement
 from parfocal.drift import quality as qualities
 from parfocal.drift import stream as look
 from parfocal.drift.config import DriftConfig
@@ -49,6 +50,7 @@ class Reference:
         absent: why an instrument, or a whole stream, is not in it.
         windows: by instrument, the second look at appearance; absent with fewer than 100 usable cases.
         quality: by structure, what predicts its Dice; absent with fewer than 40 labelled cases.
+        flips: by instrument, disagreements under a flip, ascending; absent with fewer than 20 cases that have one.
     """
 
     config: DriftConfig
@@ -61,6 +63,7 @@ class Reference:
     absent: Mapping[str, str]
     windows: Mapping[str, Detector] = field(default_factory=dict)
     quality: Mapping[str, Quality] = field(default_factory=dict)
+    flips: Mapping[str, Floats] = field(default_factory=dict)
 
     def scorer(self, instrument: str | None, stream: str) -> Scorer:
         """How cases of an instrument are scored: of a known one against itself, otherwise against the nearest.
@@ -74,10 +77,17 @@ class Reference:
         looks = look(stream)
         if instrument is not None and instrument in self.instruments:
             own = self.usual[instrument, stream]
-            return Scorer(looks, (own,), own.calibration, self.thresholds[len(own.calibration)])
+            flips = self._flips(stream, (instrument,))
+            return Scorer(looks, (own,), own.calibration, self.thresholds[len(own.calibration)], flips)
         every = tuple(self.usual[name, stream] for name in self.instruments)
         pooled = self.pooled[stream]
-        return Scorer(looks, every, pooled, self.thresholds[len(pooled)])
+        flips = self._flips(stream, self.instruments)
+        return Scorer(looks, every, pooled, self.thresholds[len(pooled)], flips)
+
+    def _flips(self, stream: str, instruments: Sequence[str]) -> Floats:
+        """Disagreements under a flip that stand beside a stream, of the instruments that have them."""
+        found = [self.flips[name] for name in instruments if name in self.flips]
+        return np.sort(np.concatenate(found)) if stream == disagreement.STREAM and found else np.zeros(0)
 
     def features(self, instrument: str | None, observations: Sequence[Observation]) -> Floats:
         """What a Dice is predicted from, [N, F]: how the answer looks, and the logarithms of the distances."""
@@ -99,6 +109,7 @@ class Reference:
             arrays |= packing.detector_arrays(f"window.{self.instruments.index(name)}", detector)
         for name, quality in self.quality.items():
             arrays |= {f"quality.{name}.{key}": array for key, array in quality.arrays().items()}
+        arrays |= {f"flips.{self.instruments.index(name)}": found for name, found in self.flips.items()}
         header = {
             "version": VERSION,
             "config": self.config.model_dump(mode="json"),
@@ -168,7 +179,9 @@ def fit(
         for name in (names if dice else ())
     }
     quality = answers.fitted(features, cases, dice or {}, seed)
-    return Reference(config, extractor, names, streams, usual, pooled, thresholds, absent, windows, quality)
+    mirrored = {name: disagreement.calibration(cases[name]) for name in names}
+    flips = {name: known for name, known in mirrored.items() if len(known)}
+    return Reference(config, extractor, names, streams, usual, pooled, thresholds, absent, windows, quality, flips)
 
 
 def read(file: Path) -> Reference:
@@ -216,6 +229,7 @@ def _parse(header: Mapping[str, Any], arrays: Mapping[str, Floats]) -> Reference
             for name, values in header.get("windows", {}).items()  # references from before had none
         },
         quality={name: qualities.quality(_under(f"quality.{name}.", arrays)) for name in header.get("quality", [])},
+        flips={name: arrays[key] for i, name in enumerate(instruments) if (key := f"flips.{i}") in arrays},
     )
 
 

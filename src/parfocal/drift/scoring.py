@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from parfocal.core.types import Observation
-from parfocal.drift import Stream, conformal
+from parfocal.drift import Stream, conformal, flips
 from parfocal.drift.frequency import Frequency
 from parfocal.drift.mahalanobis import Model
 from parfocal.drift.run_length import Threshold
@@ -53,12 +53,14 @@ class Scorer:
         usual: what they are held against; with several, the nearest counts.
         calibration: scores of held-out cases, ascending.
         threshold: of the CUSUM that these p-values go into.
+        flips: disagreements of reference cases under a flip, ascending; none in other streams than plausibility.
     """
 
     stream: Stream
     usual: tuple[Usual, ...]
     calibration: Floats
     threshold: Threshold
+    flips: Floats = field(default_factory=lambda: np.zeros(0))
 
     @property
     def calibration_size(self) -> int:
@@ -73,9 +75,10 @@ class Scorer:
         """Conformal p-values, float64 [N]: (1 + held-out scores at or above) / (n + 1).
 
         A case that cannot be measured scores +inf and has the smallest p-value, unless held-out cases could not be
-        measured either: then it is as strange as they are rare.
+        measured either: then it is as strange as they are rare. Disagreement under a flip counts where a case has it.
         """
-        return conformal.p_values(self.scores(observations), self.calibration)
+        own = conformal.p_values(self.scores(observations), self.calibration)
+        return flips.beside(own, observations, self.flips)
 
 
 def distances(model: Model, categories: Sequence[Frequency], vectors: Floats) -> Floats:

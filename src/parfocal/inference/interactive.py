@@ -90,7 +90,7 @@ class InteractivePredictor:
         recipe = stored(spec.recipe, folder / bundle.BUNDLE)
         network = FAMILY.load(chosen)(folder / model.folder)
         self._use(network, Structure(name, model.inside), recipe, model.threshold, post, model.clicks or Clicked())
-        self._locator = locator.of(folder, recipe, runtime)
+        self._locator = locator.of(folder, recipe, runtime, checksum=spec.locator)
         self.runtime = chosen
 
     @classmethod

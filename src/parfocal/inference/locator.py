@@ -14,6 +14,7 @@ The folder is part of a dataset, which was cropped by it, and of every bundle th
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Callable, Mapping, Sequence
 from itertools import combinations
@@ -138,22 +139,61 @@ def load(folder: Path, runtime: str = "auto") -> NetworkLocator:
     return NetworkLocator(_network(folder, said, runtime), recipes.stored(said.recipe, folder / DESCRIPTION))
 
 
-def of(folder: Path, recipe: Recipe, runtime: str = "auto") -> Locator | None:
+def of(folder: Path, recipe: Recipe, runtime: str = "auto", *, checksum: str = "") -> Locator | None:
     """The locator that a bundle's recipe asks for, from the bundle at `folder`; None when it asks for none.
 
+    Args:
+        folder: of a bundle or dataset.
+        recipe: names the locator by its weights.
+        runtime: as for `load`.
+        checksum: what `identity` must give, its export included; empty where nobody wrote it down.
+
     Raises:
-        DataContractError: it is not there, or another one is.
+        DataContractError: it is not there, it has changed, or another one is.
     """
     if recipe.finds is None:
         return None
-    found = read(Path(folder) / FOLDER).weights
-    if found != recipe.finds.model:
+    place = Path(folder) / FOLDER
+    told = read(place).weights
+    if told != recipe.finds.model:
         raise DataContractError(
             "this is not the localizer that the recipe names",
-            where=Path(folder) / FOLDER,
+            where=place,
             expected=f"weights with SHA-256 {recipe.finds.model[:16]}…",
         )
-    return load(Path(folder) / FOLDER, runtime)
+    refuse_changed(place, told, checksum)
+    return load(place, runtime)
+
+
+def refuse_changed(place: Path, weights: str, checksum: str = "") -> None:
+    """Refuse a locator's folder whose files are not those that were written down.
+
+    Raises:
+        DataContractError: its weights have another SHA-256 than `weights`, or all files together than `checksum`.
+    """
+    file = place / WEIGHTS
+    if not file.is_file() or manifest.sha256(file) != weights:
+        raise DataContractError(
+            "the localizer's weights have changed since it was installed",
+            where=file,
+            expected=f"SHA-256 {weights[:16]}…",
+            next="restore or remake the folder; do not edit it",
+        )
+    if checksum and identity(place) != checksum:
+        raise DataContractError(
+            "the localizer's files have changed since the bundle was made",
+            where=place,
+            expected=f"SHA-256 {checksum[:16]}… over its files",
+            next="restore or remake the bundle; do not edit it",
+        )
+
+
+def identity(place: Path) -> str:
+    """SHA-256, in hex, over names and contents of all files of a locator's folder."""
+    digest = hashlib.sha256()
+    for file in sorted(place.iterdir()):
+        digest.update(f"{file.name} {manifest.sha256(file)}\n".encode())
+    return digest.hexdigest()
 
 
 def install(source: Path, out: Path, *, recipe: Mapping[str, Any], uri: str, checksum: str) -> Description:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import cv2
 import numpy as np
@@ -41,16 +43,21 @@ class Description:
         acquisition: `width` and `height` in pixels; `field.area`, `field.width` and `field.height`, the lit field of
             view as fractions of the image; `sharpness`, the mean of the absolute Laplacian in the middle of the
             picture, pixel by pixel, in grey levels, and `flat`, the part of it where that is at most 1: focus, grain
-            and compression, which are gone in the small frame that a network sees.
+            and compression, which are gone in the small frame that a network sees; and `make`, `model`, `lens` and
+            `device` of the camera, those that the file names (`parfocal.inference.camera`).
     """
 
     embedding: tuple[float, ...]
     shape: dict[str, float]
-    acquisition: dict[str, float]
+    acquisition: dict[str, float | str]
 
 
-def describe(image: Picture, prediction: Prediction) -> Description:
-    """Describe a picture, uint8 BGR [H, W, 3] or uint16 grey [H, W], and what was found in it."""
+def describe(image: Picture, prediction: Prediction, camera: Mapping[str, str] = MappingProxyType({})) -> Description:
+    """Describe a picture, uint8 BGR [H, W, 3] or uint16 grey [H, W], and what was found in it.
+
+    Args:
+        camera: what took it, where its file says.
+    """
     image = shown(image)
     acquisition = _field_of_view(image) | _detail(image)
     height, width = image.shape[:2]
@@ -65,7 +72,7 @@ def describe(image: Picture, prediction: Prediction) -> Description:
         outer = mask
     innermost = list(prediction.masks)[-1]
     embedding = prediction.features.get(innermost)
-    return Description(() if embedding is None else tuple(embedding.tolist()), shape, acquisition)
+    return Description(() if embedding is None else tuple(embedding.tolist()), shape, {**acquisition, **camera})
 
 
 def _field_of_view(image: NDArray[np.uint8]) -> dict[str, float]:

@@ -73,7 +73,8 @@ class Predictor:
         folder = Path(folder)
         spec = bundle.read(folder) if verify else bundle.parse(folder)
         recipe = recipes.stored(spec.recipe, bundle.BUNDLE)
-        self._use(spec, networks.load(folder, spec, runtime), locating.of(folder, recipe, runtime))
+        locator = locating.of(folder, recipe, runtime, checksum=spec.locator)
+        self._use(spec, networks.load(folder, spec, runtime), locator)
         self._instrument = instrument
 
     @classmethod

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from parfocal.core.errors import DataContractError
 from parfocal.core.manifest import Manifest, Parent
-from parfocal.memory import storage
+from parfocal.memory import rows, storage
 from parfocal.memory.rows import take
 from parfocal.memory.storage import Carried, Exemplars, Kept, Patients, Purge
 from parfocal.preprocessing.shards import Arrays
@@ -89,11 +89,24 @@ class Memory:
         if unknown:
             raise DataContractError("an exemplar's patient is not known", where=unknown[0])
         purged = {purge.patient_sha256 for purge in self.purges}
-        rows = _rows(arrays, lambda case: _sha256(patients[case]) not in purged)
-        kept = Kept(arrays, max(seen, len(arrays)), logits).rows(rows)
+        permitted = _rows(arrays, lambda case: _sha256(patients[case]) not in purged)
+        kept = Kept(arrays, max(seen, len(arrays)), logits).rows(permitted)
         exemplars = {name: dict(others) for name, others in self.exemplars.items()}
         exemplars.setdefault(structure, {})[instrument] = kept
         return self._with(exemplars, {**self.patients, instrument: {**self.patients.get(instrument, {}), **patients}})
+
+    def relabelled(self, instrument: str, structure: str, arrays: Arrays) -> Memory:
+        """A memory whose exemplars among `arrays` have their pictures and masks: a case that was drawn anew.
+
+        Where a picture changes too, what a network said of this instrument's exemplars is forgotten.
+        """
+        kept = self.kept(structure, instrument)
+        if kept is None or not (drawn := rows.common(kept.arrays, arrays)):
+            return self
+        fresh = rows.replaced(kept.arrays, arrays, drawn)
+        same = np.array_equal(fresh.image, kept.arrays.image)
+        changed = replace(kept, arrays=fresh, logits=kept.logits if same else None)
+        return self._with({**self.exemplars, structure: {**self._of(structure), instrument: changed}}, self.patients)
 
     def with_carried(self, structure: str, numbers: Mapping[str, NDArray[np.float32]]) -> Memory:
         """A memory that carries these numbers for a structure, and no others; empty for none."""
@@ -105,24 +118,31 @@ class Memory:
         kept = {name: replace(one, logits=logits.get(name, one.logits)) for name, one in self._of(structure).items()}
         return self._with({**self.exemplars, structure: kept}, self.patients)
 
-    def bounded(self, structure: str, limit: int, *, ordered: bool, seed: int = 0) -> Memory:
-        """A memory with the exemplars of at most `limit` patients of a structure, over all instruments.
+    def bounded(self, structures: Sequence[str], limit: int, *, ordered: bool, seed: int = 0) -> Memory:
+        """A memory with the exemplars of at most `limit` patients of these structures together, over all instruments.
 
-        Instruments shrink evenly (`evenly`): the fullest first, so none is forgotten for another. Within one, the first
-        in order stay where exemplars are `ordered` by worth; else those whose hash with the seed is smallest, which are
-        as good as random, and the same for every structure and in every later increment.
+        The same patients stay in each of them. Instruments shrink evenly (`evenly`): the fullest first, so none is
+        forgotten for another. Within one, the first in order stay where exemplars are `ordered` by worth; else those
+        whose hash with the seed is smallest, which are as good as random, and the same for every structure and in
+        every later increment.
         """
-        kept = self._of(structure)
-        owners = {name: [self.patients[name][case] for case in one.arrays.case_ids] for name, one in kept.items()}
-        places = evenly({name: len(set(found)) for name, found in owners.items()}, limit)
-        shrunk = {}
-        for name, one in kept.items():
-            ranked = list(dict.fromkeys(owners[name]))
-            if not ordered:
-                ranked.sort(key=lambda patient: _sha256(f"{seed} {patient}"))
-            chosen = set(ranked[: places[name]])
-            shrunk[name] = one.rows([row for row, patient in enumerate(owners[name]) if patient in chosen])
-        return self._with({**self.exemplars, structure: shrunk}, self.patients)
+        ranked: dict[str, dict[str, None]] = {}
+        for structure in structures:
+            for name, one in self._of(structure).items():
+                ranked.setdefault(name, {}).update(dict.fromkeys(self._owners(name, one)))
+        places = evenly({name: len(found) for name, found in ranked.items()}, limit)
+        chosen: dict[str, set[str]] = {}
+        for name, found in ranked.items():
+            order = list(found) if ordered else sorted(found, key=lambda patient: _sha256(f"{seed} {patient}"))
+            chosen[name] = set(order[: places[name]])
+        shrunk = {
+            structure: {
+                name: one.rows([row for row, who in enumerate(self._owners(name, one)) if who in chosen[name]])
+                for name, one in self._of(structure).items()
+            }
+            for structure in structures
+        }
+        return self._with({**self.exemplars, **shrunk}, self.patients)
 
     def purge(self, instrument: str, *, date: str = "") -> Memory:
         """Without any picture of an instrument; the purge is on record."""
@@ -155,10 +175,10 @@ class Memory:
         for structure, kept in self.exemplars.items():
             left, gone = {}, 0
             for name, one in kept.items():
-                owners = [self.patients[name][case] for case in one.arrays.case_ids]
-                rows = [row for row, patient in enumerate(owners) if stays(name, patient)]
-                left[name] = replace(one.rows(rows), seen=one.seen - len(owners) + len(rows))
-                gone += len(owners) - len(rows)
+                owners = self._owners(name, one)
+                staying = [row for row, patient in enumerate(owners) if stays(name, patient)]
+                left[name] = replace(one.rows(staying), seen=one.seen - len(owners) + len(staying))
+                gone += len(owners) - len(staying)
             exemplars[structure] = left
             total += gone
             if not gone:
@@ -167,6 +187,10 @@ class Memory:
         carried = {name: numbers for name, numbers in self.carried.items() if not total or name in whole}
         cleared = replace(self._with(exemplars, self.patients), carried=carried)
         return replace(cleared, purges=(*self.purges, Purge(removed=total, **what)))
+
+    def _owners(self, instrument: str, kept: Kept) -> list[str]:
+        """The patient of each row."""
+        return [self.patients[instrument][case] for case in kept.arrays.case_ids]
 
     def _of(self, structure: str) -> Mapping[str, Kept]:
         return self.exemplars.get(structure, {})

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
+from parfocal.core.types import Slice
 from parfocal.preprocessing.shards import Arrays
 
 
@@ -19,6 +21,24 @@ def take(arrays: Arrays, indices: Sequence[int]) -> Arrays:
         arrays.points[rows],
         tuple(arrays.slices[i] for i in rows),
     )
+
+
+def common(one: Arrays, other: Arrays) -> dict[int, int]:
+    """Row of `one` to the first row of `other` that has the same case and slice."""
+    first = {key: row for row, key in reversed(list(enumerate(_keys(other))))}
+    return {row: first[key] for row, key in enumerate(_keys(one)) if key in first}
+
+
+def replaced(one: Arrays, other: Arrays, places: Mapping[int, int]) -> Arrays:
+    """`one` with picture, mask and point of a row of `other` at each place."""
+    image, mask, points = one.image.copy(), one.mask.copy(), one.points.copy()
+    for row, source in places.items():
+        image[row], mask[row], points[row] = other.image[source], other.mask[source], other.points[source]
+    return replace(one, image=image, mask=mask, points=points)
+
+
+def _keys(arrays: Arrays) -> list[tuple[str, Slice]]:
+    return list(zip(arrays.case_ids, arrays.slices, strict=True))
 
 
 def concatenate(parts: Sequence[Arrays]) -> Arrays:

@@ -24,6 +24,7 @@ from parfocal.core.config import Config
 from parfocal.core.errors import DataContractError
 from parfocal.core.manifest import Manifest, Parent
 from parfocal.core.types import NO_SLICE, Slice
+from parfocal.memory import replacing
 from parfocal.memory.rows import concatenate, take
 from parfocal.preprocessing.shards import Arrays
 
@@ -120,10 +121,13 @@ def write(
 def read(folder: Path) -> tuple[Exemplars, Patients, tuple[Purge, ...], Carried]:
     """Exemplars, patients, purges and what is carried, of a sealed folder, after checking every file of it.
 
+    A purge that was killed while it changed folders is finished first.
+
     Raises:
         DataContractError: it is not a whole, unchanged memory; the message names the file.
     """
     folder = Path(folder)
+    replacing.finish(folder)
     manifest.verify(folder, "memory")
     try:
         record = Record.model_validate_json((folder / EXEMPLARS).read_text())

@@ -81,8 +81,18 @@ def deal(patients: Iterable[str], quota: Quota, key: str) -> dict[str, Split]:
     return dict(zip(ordered, sides, strict=True))
 
 
-def sides(cases: Sequence[Case], known: Known, declared: Mapping[str, str], quota: Quota, key: str) -> dict[str, Split]:
-    """Every patient's side: as frozen, else as the source declares, else training, else dealt.
+def sides(
+    cases: Sequence[Case],
+    known: Known,
+    declared: Mapping[str, str],
+    quota: Quota,
+    key: str,
+    drawn: Mapping[str, str] | None = None,
+) -> dict[str, Split]:
+    """Every patient's side: as frozen, else as the source declares, else as drawn, else training, else dealt.
+
+    Who labels case by case has drawn a side for every patient before a model's mask was shown or a case was chosen:
+    dealing them once more would put chosen cases into the test, and cases drawn for the test into training.
 
     A patient of whom there is nothing but assisted labels goes to training, the one place for such labels, and so is
     not dealt: dealt to test, the labels would be lost, and the test set is the same without them either way.
@@ -93,15 +103,20 @@ def sides(cases: Sequence[Case], known: Known, declared: Mapping[str, str], quot
         declared: case id to split, where the source names one.
         quota: for the patients who are new.
         key: of the hash.
+        drawn: case id to the side for which its patient was drawn; of several, the one that trains least.
     """
     found: dict[str, Split] = {}
+    lots: dict[str, Split] = {}
     unassisted: set[str] = set()
     for case in cases:
         side = known.side(case.patient) or (Split(declared[case.id]) if case.id in declared else None)
         if side is not None:
             found[case.patient] = side
+        if drawn and case.id in drawn:
+            lots[case.patient] = most_cautious(lots.get(case.patient), Split(drawn[case.id]))
         if not case.assisted:
             unassisted.add(case.patient)
+    found = {**lots, **found}
     for case in cases:
         if case.patient not in found and case.patient not in unassisted:
             found[case.patient] = Split.TRAIN

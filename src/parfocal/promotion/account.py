@@ -133,8 +133,8 @@ def minute(time: str | float | None) -> str:
 
 
 def _stream(stream: Mapping[str, Any]) -> str:
-    over = "" if stream.get("threshold") is None else f" over {stream['threshold']:.2f}"
-    value = "" if stream.get("statistic") is None else f" {stream['statistic']:.2f}"
+    over = "" if stream.get("threshold") is None else f" over {stream['threshold']:.4g}"
+    value = "" if stream.get("statistic") is None else f" {stream['statistic']:.4g}"
     return f"{stream['stream']}{value}{over}"
 
 

@@ -63,7 +63,12 @@ def _use(evidence: Mapping[str, Any]) -> list[str]:
         "sees every mask beside the image, and may correct it.",
         "",
         f"Instruments it has learned, in this order: {', '.join(evidence['model']['instruments'])}.",
+        *_unserved(evidence["model"].get("unserved", "")),
     ]
+
+
+def _unserved(reason: str) -> list[str]:
+    return ["", f"Not served by the segmenter: {reason}. `parfocal segment` draws with it."] if reason else []
 
 
 def _quality(evidence: Mapping[str, Any]) -> list[str]:

@@ -148,6 +148,7 @@ def build(
             "key": model.key,
             "parent": model.parent.model_dump() if model.parent else None,
             "instruments": list(model.instruments),
+            "unserved": model.unserved,
             "clicked": [name for name, one in model.structures.items() if one.clicks is not None],
             "pretrained": {
                 name: one.pretrained.model_dump()

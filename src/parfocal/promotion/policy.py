@@ -80,6 +80,12 @@ class GatePolicy(Config):
         le=1,
         description="Dice between exported and trained network; a sound export reaches 0.999",
     )
+    unserved: bool = Field(
+        default=False,
+        description="a bundle that the segmenter cannot answer a picture with, for it sees neighbouring slices or "
+        "answers clicks, may replace one that it can, or be the first although it answers clicks; true where no "
+        "segmenter answers for the registry",
+    )
     seed: int = Field(default=0, description="of the bootstrap, so that an evaluation has one decision")
 
     def floor_of(self, structure: str) -> float:

@@ -2,7 +2,8 @@
 
 Images that nobody labelled may lie in `unlabelled/`: drift is measured against them. The columns `<structure>_x` and
 `<structure>_y` of cases.csv give a point of a structure, such as the disc's centre, in pixels of the image; an image
-with a point and no mask is a case too.
+with a point and no mask is a case too. Its column `purpose` says which side of the split a new patient was drawn for
+before anybody labelled the image.
 """
 
 from __future__ import annotations
@@ -63,7 +64,8 @@ class FolderReader:
                 case = _case(case_id(instrument, name), task, instrument, image, labelled, rows[name])
                 (cases if labelled or pointed else unlabelled).append(case)
         declared = {case.id: rows[case.image.stem].split for case in cases if rows[case.image.stem].split}
-        return Scan(tuple(cases), tuple(problems), tuple(unlabelled), declared or None)
+        drawn = {case.id: rows[case.image.stem].purpose for case in cases if rows[case.image.stem].purpose}
+        return Scan(tuple(cases), tuple(problems), tuple(unlabelled), declared or None, drawn or None)
 
 
 def _case(name: str, task: str, instrument: str, image: Path, masks: Mapping[str, Path], row: Row) -> Case:

@@ -1,4 +1,8 @@
-"""The table `cases.csv` beside images: patient, split, grader, spacing and points of every image."""
+"""The table `cases.csv` beside images: patient, split, grader, spacing and points of every image.
+
+`split` is what the source's author decided and must agree with what was frozen before. `purpose` is what the queue of
+cases to label drew a patient for: it holds for patients who are new, and frozen sides come before it.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +16,7 @@ from parfocal.core.errors import DataContractError
 from parfocal.core.types import Problem, Split
 
 TABLE = "cases.csv"
-COLUMNS = ("name", "patient", "split", "grader", "assisted", "spacing")
+COLUMNS = ("name", "patient", "split", "grader", "assisted", "spacing", "purpose")
 _MORE = "\0more"
 _TRUTH = {"": False, "0": False, "no": False, "false": False, "1": True, "yes": True, "true": True}
 
@@ -27,6 +31,7 @@ class Row:
     assisted: bool = False
     spacing: tuple[float, float] | None = None
     points: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    purpose: str = ""
 
 
 def read(
@@ -96,11 +101,13 @@ def _lines(file: Path, allowed: tuple[str, ...]) -> list[dict[str, str]]:
 
 def _row(values: Mapping[str, str], structures: tuple[str, ...]) -> Row | str:
     """The row, or what is wrong with it."""
-    split, assisted = values.get("split", "").lower(), values.get("assisted", "").lower()
+    assisted = values.get("assisted", "").lower()
+    split, purpose = (values.get(column, "").lower() for column in ("split", "purpose"))
     if not values.get("name") or not values["patient"]:
         return "no name or no patient"
-    if split not in ("", *Split):
-        return f"split '{split}' is none of {', '.join(Split)}"
+    for column, side in (("split", split), ("purpose", purpose)):
+        if side not in ("", *Split):
+            return f"{column} '{side}' is none of {', '.join(Split)}"
     if assisted not in _TRUTH:
         return f"assisted '{assisted}' is neither yes nor no"
     sizes = _numbers(values.get("spacing", "").split())
@@ -112,7 +119,7 @@ def _row(values: Mapping[str, str], structures: tuple[str, ...]) -> Row | str:
             return f"the point of {structure}, {point}, is not x and y in pixels of the image"
     spacing = (sizes[0], sizes[-1]) if sizes else None
     found = {structure: point for structure, point in points.items() if isinstance(point, tuple)}
-    return Row(values["patient"], split, values.get("grader", ""), _TRUTH[assisted], spacing, found)
+    return Row(values["patient"], split, values.get("grader", ""), _TRUTH[assisted], spacing, found, purpose)
 
 
 def _point(values: Mapping[str, str], structure: str) -> tuple[float, float] | str | None:

@@ -53,7 +53,8 @@ class RetrainConfig(Config):
     exemplars_in_all: int | None = Field(
         default=None,
         ge=1,
-        description="cases a structure keeps over all instruments, which shrink evenly when it is full; none: no bound",
+        description="cases a structure keeps over all instruments, which shrink evenly when it is full; with one "
+        "network for several structures they count together; none: no bound",
     )
 
 

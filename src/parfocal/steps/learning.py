@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -230,9 +230,16 @@ def patients_of(folders: Sequence[Path]) -> dict[str, dict[str, str]]:
     return found
 
 
-def dataset_refs(folders: Sequence[Path], parents: Sequence[Parent]) -> tuple[DatasetRef, ...]:
-    """How a bundle names the datasets it has learned from."""
+def dataset_refs(
+    folders: Sequence[Path], parents: Sequence[Parent], unlabelled: Collection[str] = ()
+) -> tuple[DatasetRef, ...]:
+    """How a bundle names the datasets it has learned from; `unlabelled`: checksums of those without labels too."""
     return tuple(
-        DatasetRef(instrument=read_dataset(folder).instrument, uri=parent.uri, checksum=parent.checksum)
+        DatasetRef(
+            instrument=read_dataset(folder).instrument,
+            uri=parent.uri,
+            checksum=parent.checksum,
+            unlabelled=parent.checksum in unlabelled,
+        )
         for folder, parent in zip(folders, parents, strict=True)
     )

@@ -11,7 +11,7 @@ import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from parfocal.core import manifest
+from parfocal.core import bundle, manifest
 from parfocal.core.errors import DataContractError, UsageError
 from parfocal.core.manifest import Parent
 from parfocal.core.types import Split
@@ -68,12 +68,13 @@ def into_dataset(
     """
     if recipe.finds is None:
         return None, []
-    parents = []
+    parents, checksum = [], ""
     if champion is not None:
         shutil.copytree(champion / FOLDER, folder / FOLDER)
+        checksum = bundle.parse(champion).locator
     else:
         parents = _install(asked.recipe, folder)
-    return locator.of(folder, recipe), parents
+    return locator.of(folder, recipe, checksum=checksum), parents
 
 
 def refuse_learned(asked: RunConfig, instrument: str, sides: Mapping[str, Split]) -> None:
@@ -106,10 +107,29 @@ def refuse_learned(asked: RunConfig, instrument: str, sides: Mapping[str, Split]
             )
 
 
-def into_bundle(recipe: Recipe, folder: Path, sources: Sequence[Path]) -> None:
-    """Copy the locator of datasets, or of a champion, into a bundle that is being made; nothing if there is none."""
-    if recipe.finds is not None:
-        shutil.copytree(sources[0] / FOLDER, folder / FOLDER)
+def into_bundle(recipe: Recipe, folder: Path, sources: Sequence[Path]) -> str:
+    """Copy the locator of datasets, or of a champion, into a bundle that is being made.
+
+    Returns:
+        Its checksum, for bundle.json; empty where there is none.
+
+    Raises:
+        DataContractError: it has changed since the dataset or bundle was sealed.
+    """
+    if recipe.finds is None:
+        return ""
+    sealed = {name: sha for name, sha in manifest.read(sources[0]).files.items() if name.startswith(f"{FOLDER}/")}
+    found = {f"{FOLDER}/{file.name}": manifest.sha256(file) for file in (sources[0] / FOLDER).iterdir()}
+    if changed := sorted(name for name, _ in sealed.items() ^ found.items()):
+        raise DataContractError(
+            "a file of the locator has changed since it was sealed",
+            where=sources[0] / changed[0],
+            expected="the file that the manifest names",
+            next="restore or remake the folder; do not edit sealed folders",
+        )
+    shutil.copytree(sources[0] / FOLDER, folder / FOLDER)
+    locator.refuse_changed(folder / FOLDER, recipe.finds.model)
+    return locator.identity(folder / FOLDER)
 
 
 def _install(recipe: Recipe, folder: Path) -> list[Parent]:

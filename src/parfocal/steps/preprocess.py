@@ -7,7 +7,6 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from math import isfinite
 from pathlib import Path
 
 from parfocal.core import bundle, manifest
@@ -18,11 +17,11 @@ from parfocal.core.task import task
 from parfocal.core.types import Case, Problem, Split
 from parfocal.preprocessing import recipes, shards, split
 from parfocal.preprocessing.checks import Past, contradictions, past
-from parfocal.preprocessing.ingest import Left, Taken, arrays, in_order, ingest
+from parfocal.preprocessing.ingest import Left, Taken, in_order, ingest
 from parfocal.preprocessing.locate import Locator
-from parfocal.preprocessing.shards import Dataset, DatasetCase, Rejected, UnlabelledCase
+from parfocal.preprocessing.shards import Dataset
 from parfocal.readers import FAMILY
-from parfocal.steps import locating
+from parfocal.steps import locating, preprocessed
 from parfocal.steps.config import RunConfig
 
 
@@ -56,25 +55,26 @@ def run(source: Path, out: Path, config: RunConfig, *, champion: Path | None, re
         earlier = past(datasets, instrument, everywhere=config.split.patients == "everywhere")
         sound, left = _ingest(scan, scratch, config, earlier, reporter, locator)
         shutil.rmtree(workdir)
-        taken = [one for one in sound if _teaches(one)]
-        unlabelled = [_unlabelled(one.entry) for one in sound if not _teaches(one)]
+        taken = [one for one in sound if preprocessed.teaches(one)]
+        unlabelled = [preprocessed.unlabelled(one.entry) for one in sound if not preprocessed.teaches(one)]
 
         wrong = [*scan.problems, *(problem for one in left if not one.known for problem in one.problems)]
         if wrong and config.data.on_invalid == "refuse":
-            raise _refusal(wrong, source, fine=len(scan.cases) - sum(not one.known for one in left))
+            raise preprocessed.refusal(wrong, source, fine=len(scan.cases) - sum(not one.known for one in left))
         first = instrument not in instruments
         quota = config.split.new_instrument if champion is not None and first else config.split.initial
         declared = scan.declared_splits or {}
-        sides = split.sides([one.case for one in taken], earlier.known, declared, quota, config.split.key)
+        drawn = scan.drawn_splits or {}
+        sides = split.sides([one.case for one in taken], earlier.known, declared, quota, config.split.key, drawn)
         locating.refuse_learned(asked, instrument, sides)
         taken, assisted = _only_training_is_assisted(taken, sides, scratch)
         rejected = [*wrong, *assisted, *(problem for one in left if one.known for problem in one.problems)]
         _enough(taken, sides, rejected, source, quota if first else None)
-        dataset = _dataset(
+        dataset = preprocessed.described(
             taken, unlabelled, sides, rejected, source, config, instrument, quota, declared=bool(declared)
         )
-        _write(scratch, dataset, taken, sides, config)
-    _tell(reporter, dataset, taken, earlier)
+        preprocessed.write(scratch, dataset, taken, sides, config)
+    preprocessed.tell(reporter, dataset, taken, earlier)
     return manifest.read(out)
 
 
@@ -152,18 +152,6 @@ def _ingest(
     return sorted(taken, key=lambda one: one.case.id), left
 
 
-def _refusal(wrong: Sequence[Problem], source: Path, *, fine: int) -> DataContractError:
-    return DataContractError(
-        f"{len(wrong)} problems; {fine} cases are fine; nothing was written{_listed(wrong, source)}",
-        where=source,
-        next="mend these files, or take the good cases alone with data.on_invalid=drop",
-    )
-
-
-def _listed(problems: Iterable[Problem], source: Path) -> str:
-    return "".join(f"\n    {_named(p.file, source)}: {p.reason}" + (f"; {p.next}" if p.next else "") for p in problems)
-
-
 def _only_training_is_assisted(
     taken: Sequence[Taken], sides: Mapping[str, Split], folder: Path
 ) -> tuple[list[Taken], list[Problem]]:
@@ -194,99 +182,10 @@ def _enough(
     missing = [side for side in (split.ORDER if quota else (Split.TRAIN,)) if not found[side]]
     if missing:
         fewest = f"at least {split.smallest(quota)} new patients with unassisted labels" if quota else "a new case"
-        left = f"\n    {len(rejected)} files were left out:{_listed(rejected, source)}" if rejected else ""
+        left = f"\n    {len(rejected)} files were left out:{preprocessed.listed(rejected, source)}" if rejected else ""
         raise DataContractError(
             f"{found.total()} new cases leave nothing on side {', '.join(missing)}{left}",
             where=source,
             expected=fewest,
             next="label more cases",
         )
-
-
-def _dataset(
-    taken: Iterable[Taken],
-    unlabelled: Iterable[UnlabelledCase],
-    sides: Mapping[str, Split],
-    rejected: Iterable[Problem],
-    source: Path,
-    config: RunConfig,
-    instrument: str,
-    quota: split.Quota,
-    *,
-    declared: bool,
-) -> Dataset:
-    cases = tuple(one.entry.model_copy(update={"split": sides[one.case.patient]}) for one in taken)
-    unlabelled = tuple(unlabelled)
-    every: tuple[DatasetCase | UnlabelledCase, ...] = (*cases, *unlabelled)
-    return Dataset(
-        task=config.task,
-        instrument=instrument,
-        reader=config.data.reader,
-        recipe=config.recipe,
-        quota=quota,
-        declared=declared,
-        cases=cases,
-        unlabelled=unlabelled,
-        rejected=tuple(Rejected(file=_named(p.file, source), reason=p.reason, next=p.next) for p in rejected),
-        unlocated=tuple(one.id for one in every if config.recipe.finds is not None and one.located is None),
-        test_checksum=shards.checksum_of_tests(cases),
-    )
-
-
-def _teaches(one: Taken) -> bool:
-    """A mask, or at least a point inside a frame: such a case is on a side of the split."""
-    return bool(one.case.masks) or any(isfinite(f.point[0]) for framed in one.frames.values() for f in framed)
-
-
-def _unlabelled(entry: DatasetCase) -> UnlabelledCase:
-    return UnlabelledCase(
-        id=entry.id, patient=entry.patient, image=entry.image, checksum=entry.checksum, located=entry.located
-    )
-
-
-def _write(
-    folder: Path, dataset: Dataset, taken: Sequence[Taken], sides: Mapping[str, Split], config: RunConfig
-) -> None:
-    places = {case.id: place for place, case in enumerate(dataset.cases)}
-    for structure in task(config.task).names:
-        for side in split.ORDER:
-            for points in (False, True):
-                found = arrays(
-                    taken, structure, side, sides, config.static_augmentation, config.recipe, config.seed, points=points
-                )
-                if found is not None:
-                    shards.write_arrays(folder, structure, side, found, places, points=points)
-    shards.write_dataset(folder, dataset)
-
-
-def _tell(reporter: Reporter, dataset: Dataset, taken: Iterable[Taken], earlier: Past) -> None:
-    patients = {side: {case.patient for case in dataset.on(side)} for side in split.ORDER}
-    counts = ", ".join(f"{side} {len(found)}" for side, found in patients.items())
-    unlabelled = f"; unlabelled {len(dataset.unlabelled)}" if dataset.unlabelled else ""
-    reporter.note(f"{dataset.instrument}: {len(dataset.cases)} cases; patients: {counts}{unlabelled}")
-    pointed = sum(not case.masks for case in dataset.cases)
-    if pointed:
-        reporter.note(f"{pointed} of {len(dataset.cases)} cases have a point and no mask: for pretraining alone")
-    elsewhere = sum(p not in earlier.known.here for p in set().union(*patients.values()) & set(earlier.known.elsewhere))
-    if elsewhere:
-        reporter.note(
-            f"{elsewhere} patients are known from other instruments and keep their side; if these are other people "
-            "under the same names, set split.patients to instrument"
-        )
-    if dataset.rejected:
-        first = dataset.rejected[0]
-        reporter.note(
-            f"{len(dataset.rejected)} files were left out, listed in {shards.DATASET}; {first.file}: {first.reason}"
-        )
-    if dataset.unlocated:
-        reporter.note(
-            f"the locator found nothing it was certain of in {len(dataset.unlocated)} of "
-            f"{len(dataset.cases) + len(dataset.unlabelled)} images: they keep the trimmed whole, and are listed in "
-            f"{shards.DATASET}; {', '.join(dataset.unlocated[:5])}{' …' * (len(dataset.unlocated) > 5)}"
-        )
-    for remark, count in sorted(Counter(remark for one in taken for remark in one.remarks).items()):
-        reporter.note(f"{count} of {len(dataset.cases)} cases have {remark}")
-
-
-def _named(file: Path, source: Path) -> str:
-    return str(file.relative_to(source)) if file.is_relative_to(source) else file.name

@@ -1,4 +1,4 @@
-"""Let the gate decide; register the challenger; on yes make it the champion. And the way back.
+"""Let the gate decide; register the challenger; on yes make it the champion. The way back is `rolling_back`.
 
 Killed at any moment, the same command (the same key) finishes what it began, once: what was decided and what was
 started is read back from the ledger, a bundle is registered by its checksum, the output folder comes last.
@@ -9,22 +9,23 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from parfocal.core import bundle, manifest, scores
 from parfocal.core.bundle import Bundle
-from parfocal.core.errors import DataContractError, OutsideServiceError, UsageError
+from parfocal.core.errors import DataContractError, UsageError
 from parfocal.core.manifest import Manifest
 from parfocal.core.protocols import Ledger, LedgerEntry, ModelStore, ModelVersion, Reporter, Run
 from parfocal.core.scores import Evaluation
 from parfocal.core.types import Decision, Outcome
-from parfocal.promotion import best, card, gate, summary
+from parfocal.promotion import best, gate, serving
 from parfocal.promotion import champion as moves
 from parfocal.promotion import evidence as papers
-from parfocal.promotion.champion import CHALLENGER, Reign, begin_rollback, complete, reconcile, standing
+from parfocal.promotion.champion import CHALLENGER, complete, reconcile, standing
 from parfocal.promotion.evidence import Approval, Origin
-from parfocal.promotion.ledger import DECISION, HEAD, PROMOTION, PROMOTION_STARTED, ROLLBACK, Anchor
+from parfocal.promotion.ledger import DECISION, PROMOTION_STARTED
+from parfocal.steps import promoted
+from parfocal.steps.rolling_back import history, rollback
 
 if TYPE_CHECKING:
     from parfocal.steps.config import RunConfig
@@ -63,7 +64,8 @@ def run(
 
     Raises:
         DataContractError: a folder is not whole, or the evaluation is of another bundle.
-        UsageError: `out` holds another decision, or the key has promoted another bundle.
+        UsageError: `out` holds another decision, the key has promoted another bundle, or the segmenter could not
+            answer with it (`promotion.serving`).
         OutsideServiceError: the registry or the ledger cannot be reached; the same command goes on later.
     """
     judged, model = scores.read(evaluation), bundle.read(challenger)
@@ -75,57 +77,24 @@ def run(
         "approval_reason": approval.reason if approval else "",
     }
     if not _finished(out, parents, settled):
+        serving.refuse_unserved(model, challenger, ledger.entries(judged.task), config.gate)
         if (done := reconcile(ledger, store, judged.task)) is not None:
             reporter.note(f"ledger brought up to date: {done.kind} to version {done.body['version'] or 'none'}")
         decided = _decide(judged, parents[0].checksum, config.gate, key, ledger, approval)
         reporter.note(f"gate: {decided.body['outcome']}")
         tags = {"parfocal.key": key, "parfocal.run": run.id, **_origins(model)}
+        if model.unserved:
+            tags["parfocal.unserved"] = model.unserved
+            reporter.note(f"not served by the segmenter: {model.unserved}")
         version = _register(store, challenger, judged.task, tags)
         file = _evidence(judged, model, manifest.read(challenger), decided, version, ledger, origin)
         if decided.body["outcome"] == Outcome.PROMOTE:
             file = _promote(file, judged, decided, version, store, ledger, run.id)
-        _write(out, file, parents, settled)
+        promoted.write(out, file, parents, settled)
     decision = papers.read_decision(json.loads((out / "decision.json").read_text()))
-    _log(run, out, decision, ledger, judged.task, key)
+    promoted.log(run, out, decision, ledger, judged.task, key)
     reporter.note(f"{decision.outcome}: {decision.reason}")
     return decision
-
-
-def rollback(
-    store: ModelStore, ledger: Ledger, task: str, to: str | None = None, *, by: str, reason: str
-) -> ModelVersion:
-    """Make an earlier champion answer again; by default the one before the present.
-
-    The target is fetched and verified before anything moves. The same words a second time in a row are the same
-    command, finished if it was killed, and not a second step back; for that give another reason, or `to`.
-
-    Returns:
-        The version that answers now.
-
-    Raises:
-        UsageError: no name, no reason, or no such earlier champion.
-        DataContractError: the target's files are not whole; the alias stays where it is.
-    """
-    if not by.strip() or not reason.strip():
-        raise UsageError("a rollback needs a name and a reason", next="say who rolls back and why; both are kept")
-    reconcile(ledger, store, task)
-    last = standing(ledger.entries(task)).entry
-    asked = {"requested": to or "", "by": by, "reason": reason}
-    if last is None or last.kind != ROLLBACK or any(last.body.get(name) != value for name, value in asked.items()):
-        started = begin_rollback(store, ledger, task, to=to, by=by, reason=reason, check=_sound)
-        if standing(ledger.entries(task)).pending != started:
-            raise OutsideServiceError(
-                f"the champion of {task} is being moved by another command", next="look at the history, then try again"
-            )
-        complete(ledger, store, started)
-    version = store.get(task, moves.CHAMPION)
-    assert version is not None
-    return version
-
-
-def history(ledger: Ledger, task: str) -> tuple[Reign, ...]:
-    """Which version of a task answered when, on whose word and on what evidence, oldest first."""
-    return moves.history(ledger.entries(task))
 
 
 def _belongs(judged: Evaluation, model: Bundle, checksum: str) -> None:
@@ -260,37 +229,3 @@ def _moved(file: dict[str, Any], judged: Evaluation, decided: LedgerEntry, ledge
     body = {**decided.body, **papers.decision_values(refusal)}
     ledger.append(DECISION, judged.task, f"{decided.key}:moved", body)
     return {**file, "decision": papers.decision_values(refusal), "approval": None}
-
-
-def _write(out: Path, file: dict[str, Any], parents: list[manifest.Parent], settled: dict[str, str]) -> None:
-    with manifest.new_folder(out, "promotion", parents=parents, config=settled) as folder:
-        (folder / "evidence.json").write_text(papers.text(file))
-        (folder / "decision.json").write_text(json.dumps(file["decision"], indent=1, sort_keys=True) + "\n")
-        (folder / "summary.md").write_text(summary.render(file))
-        if file["decision"]["outcome"] == Outcome.PROMOTE:
-            (folder / "model_card.md").write_text(card.render(file))
-
-
-def _log(run: Run, out: Path, decision: Decision, ledger: Ledger, task: str, key: str) -> None:
-    """The tag with the ledger's last hash anchors it: its end cannot be cut off without leaving this behind."""
-    entries = ledger.entries()
-    hashes = [entry.hash for entry in entries if (entry.task, entry.kind, entry.key) == (task, PROMOTION, key)]
-    tags = {
-        "parfocal.outcome": str(decision.outcome),
-        "parfocal.approved_by": decision.approved_by,
-        "parfocal.ledger": "".join(hashes),
-        HEAD: Anchor.of(entries).text(),
-    }
-    run.tags({name: value for name, value in tags.items() if value})
-    run.metrics(
-        {
-            ".".join(filter(None, ("gate", check.name, check.instrument, check.structure))): check.value
-            for check in decision.checks
-        }
-    )
-    run.artifact(out, "promotion")
-
-
-def _sound(store: ModelStore, task: str, version: str) -> None:
-    with TemporaryDirectory(prefix="parfocal-") as folder:
-        store.fetch(task, version, Path(folder))

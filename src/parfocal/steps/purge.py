@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 from parfocal.core import bundle, manifest
 from parfocal.core.bundle import BUNDLE
 from parfocal.core.errors import DataContractError, UsageError
-from parfocal.core.manifest import Manifest
+from parfocal.memory import replacing
 from parfocal.memory.buffer import Memory
 
 
@@ -30,13 +30,14 @@ def place_of(folder: Path) -> Path:
         DataContractError: neither a memory nor a bundle with one.
     """
     folder = Path(folder)
-    if not (folder / BUNDLE).is_file():
-        manifest.read(folder, "memory")
-        return folder
-    uri = bundle.read(folder).memory_uri
-    if not uri:
-        raise DataContractError("this bundle has no exemplar memory", where=folder / BUNDLE)
-    return Path(uri)
+    if (folder / BUNDLE).is_file():
+        uri = bundle.read(folder).memory_uri
+        if not uri:
+            raise DataContractError("this bundle has no exemplar memory", where=folder / BUNDLE)
+        folder = Path(uri)
+    replacing.finish(folder)
+    manifest.read(folder, "memory")
+    return folder
 
 
 def run(
@@ -52,7 +53,7 @@ def run(
     Every retrain copies the exemplars into a new memory, so an earlier champion's memory has its own: name them all.
     Without `out` a purged memory takes the place of what it was made from, whose pictures are deleted; bundles name a
     memory by its place alone, so they find it. A memory in which there is nothing to remove is closed to the patient
-    all the same.
+    all the same. Killed at any moment, the same call, or whoever reads the memory next, finishes it.
 
     Args:
         folders: memories, or bundles that name one.
@@ -75,22 +76,8 @@ def run(
     for place, (sealed, memory) in read.items():
         gone = memory.purge(instrument, date=date) if instrument else memory.purge_patient(patient, date=date)
         if out is None:
-            _take_place(gone, sealed, place)
+            replacing.replace(place, partial(gone.write, parents=sealed.parents))
         else:
             gone.write(out, parents=[*sealed.parents, sealed.parent(place)])
         done.append(Purged(out or place, gone.purges[-1].removed))
     return done
-
-
-def _take_place(memory: Memory, sealed: Manifest, place: Path) -> None:
-    """Write beside, then change places. Killed in between, a folder with the end `-purged` has the new memory.
-
-    Killed before that, the same call begins anew: what it left beside is removed first.
-    """
-    fresh, old = place.with_name(f"{place.name}-purged"), place.with_name(f".{place.name}.old")
-    for left in (old, fresh):
-        shutil.rmtree(left, ignore_errors=True)
-    memory.write(fresh, parents=sealed.parents)
-    place.rename(old)
-    fresh.rename(place)
-    shutil.rmtree(old)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from parfocal.core import bundle, manifest
@@ -13,29 +13,41 @@ from parfocal.core.types import Observation, Split
 from parfocal.drift import reference
 from parfocal.drift.reference import DriftConfig
 from parfocal.evaluation import metrics
+from parfocal.inference import camera, flips
 from parfocal.inference.observe import describe
 from parfocal.inference.predictor import Predictor
 from parfocal.preprocessing.images import decode_image, decode_mask
 from parfocal.preprocessing.ingest import in_order
 from parfocal.preprocessing.shards import Dataset, DatasetCase, UnlabelledCase, read_dataset
 
+MIRRORED = 100
+"""Cases of an instrument, at most, that are answered a second time in the mirror: enough for a p-value of 0.02."""
 Found = tuple[str, Path, DatasetCase | UnlabelledCase]
 """Instrument, dataset folder and case."""
 
 
-def write(folder: Path, datasets: Sequence[Path], config: DriftConfig, *, seed: int, reporter: Reporter) -> None:
+def write(
+    folder: Path,
+    datasets: Sequence[Path],
+    config: DriftConfig,
+    *,
+    seed: int,
+    reporter: Reporter,
+    learned: Collection[str] = (),
+) -> None:
     """Fit a drift reference for every instrument of `datasets` and put it into a bundle that is being made.
 
     It takes the validation, test and unlabelled cases, through the export that will answer, so that new cases of the
     same instrument are to it what these are. A training patient's cases are left out, on whichever dataset they are:
-    the networks know them. Where such a case is labelled, its Dice teaches what predicts the Dice of cases that are
-    not; labels that began as a model's mask do not.
+    the networks know them. So are patients of whose unlabelled pictures a network learned. Where a case is labelled,
+    its Dice teaches what predicts the Dice of cases that are not; labels that began as a model's mask do not.
 
     Args:
         folder: of the bundle; networks and bundle.json are there already.
         datasets: sealed dataset folders, the new one included.
         config: of the detectors.
         seed: of the division into fitted and held-out cases.
+        learned: patients of whose unlabelled pictures a network learned.
         reporter: hears the progress and how large each instrument's reference is.
     """
     predictor = Predictor(folder, verify=False)
@@ -46,10 +58,12 @@ def write(folder: Path, datasets: Sequence[Path], config: DriftConfig, *, seed: 
         return
     innermost = list(predictor.bundle.structures.values())[-1]
     extractor = manifest.sha256(folder / innermost.folder / "weights.safetensors")
-    cases = list(_unused(datasets))
+    cases = list(_unused(datasets, learned))
+
+    mirrored = _first(cases, MIRRORED)
 
     def observe(case: Found) -> tuple[Observation, dict[str, float]]:
-        return _observe(predictor, *case, task=predictor.bundle.task)
+        return _observe(predictor, *case, task=predictor.bundle.task, mirror=(case[0], case[2].id) in mirrored)
 
     found: defaultdict[str, list[Observation]] = defaultdict(list)
     dice: dict[tuple[str, str], dict[str, float]] = {}
@@ -67,10 +81,10 @@ def write(folder: Path, datasets: Sequence[Path], config: DriftConfig, *, seed: 
         reporter.note(f"no drift reference for {name}: {reason}")
 
 
-def _unused(folders: Sequence[Path]) -> Iterator[Found]:
+def _unused(folders: Sequence[Path], learned: Collection[str] = ()) -> Iterator[Found]:
     """Instrument, dataset folder and case of everything that no network was trained on; the latest of an id counts."""
     datasets = {folder: read_dataset(folder) for folder in folders}
-    trained = _trained(datasets)
+    trained = _trained(datasets).union(learned)
     chosen: dict[tuple[str, str], Found] = {}
     for folder, dataset in datasets.items():
         cases: tuple[DatasetCase | UnlabelledCase, ...] = (*dataset.cases, *dataset.unlabelled)
@@ -80,17 +94,33 @@ def _unused(folders: Sequence[Path]) -> Iterator[Found]:
     yield from chosen.values()
 
 
+def _first(cases: Sequence[Found], most: int) -> set[tuple[str, str]]:
+    """Instrument and id of so many cases of each instrument at most: the first in the order of ids."""
+    by_instrument: defaultdict[str, list[str]] = defaultdict(list)
+    for instrument, _, case in cases:
+        by_instrument[instrument].append(case.id)
+    return {(name, id_) for name, ids in by_instrument.items() for id_ in sorted(ids)[:most]}
+
+
 def _trained(datasets: Mapping[Path, Dataset]) -> set[str]:
     return {case.patient for dataset in datasets.values() for case in dataset.on(Split.TRAIN)}
 
 
 def _observe(
-    predictor: Predictor, instrument: str, folder: Path, case: DatasetCase | UnlabelledCase, *, task: str
+    predictor: Predictor,
+    instrument: str,
+    folder: Path,
+    case: DatasetCase | UnlabelledCase,
+    *,
+    task: str,
+    mirror: bool = False,
 ) -> tuple[Observation, dict[str, float]]:
     """What the monitor would be told of a case, and the Dice of each structure that a person drew."""
-    image = decode_image((folder / case.image).read_bytes())
+    data = (folder / case.image).read_bytes()
+    image = decode_image(data)
     prediction = predictor.predict(image, instrument)
-    seen = describe(image, prediction)
+    seen = describe(image, prediction, camera.of_file(data))
+    doubt = flips.disagreement(predictor, image, prediction, instrument) if mirror else {}
     drawn = case.masks if isinstance(case, DatasetCase) and not case.assisted else {}
     dice = {
         name: metrics.dice(prediction.masks[name], decode_mask((folder / file).read_bytes(), empty=True) > 0)
@@ -106,7 +136,7 @@ def _observe(
         seq=0,
         time=0.0,
         embedding=seen.embedding,
-        shape=seen.shape,
+        shape={**seen.shape, **doubt},
         acquisition=seen.acquisition,
     )
     return observation, dice

@@ -41,6 +41,8 @@ def remember(
 ) -> Memory:
     """Keep some training cases of an instrument, one a patient. Exemplars kept before compete with the new cases.
 
+    One that was drawn anew in `arrays` is kept with its new mask.
+
     Args:
         patients: case id to patient, for `arrays`.
         config: `retrain.exemplars` says how many of an instrument, `retrain.exemplars_in_all` of all of them, and
@@ -48,16 +50,21 @@ def remember(
             looks at single pictures without clicks.
         objective: what a case's loss is.
     """
+    memory = memory.relabelled(instrument, structure, arrays)
     was = memory.kept(structure, instrument)
     patients = {**memory.patients.get(instrument, {}), **patients}
     chosen, seen = exemplars(
         was, arrays, patients, model, config, lambda pictures: _difficulty(model, pictures), objective
     )
     pictures_alone = not models.slices_of(model) and not objective.inputs
-    wanted = "logits" in strategies.needs(config.retrain.strategy) and pictures_alone and len(chosen) > 0
-    logits = said(model, chosen, was) if wanted else None
+    logits = said(model, chosen, was) if wants_logits(config) and pictures_alone and len(chosen) else None
     memory = memory.with_exemplars(instrument, structure, chosen, patients, seen=seen, logits=logits)
-    return bounded(memory, structure, config)
+    return bounded(memory, [structure], config)
+
+
+def wants_logits(config: RunConfig) -> bool:
+    """Whether the run's strategy wants what a network says of exemplars kept with them."""
+    return "logits" in strategies.needs(config.retrain.strategy)
 
 
 def exemplars(
@@ -100,12 +107,12 @@ def exemplars(
     return take(cases, selection.choose(config.retrain.selection, contest)), seen + len(rows) - kept
 
 
-def bounded(memory: Memory, structure: str, config: RunConfig) -> Memory:
-    """The memory within `retrain.exemplars_in_all`."""
+def bounded(memory: Memory, structures: Sequence[str], config: RunConfig) -> Memory:
+    """The memory within `retrain.exemplars_in_all`, which counts once a case of several structures of one network."""
     limit = config.retrain.exemplars_in_all
     if limit is None:
         return memory
-    return memory.bounded(structure, limit, ordered=config.retrain.selection in selection.ORDERED, seed=config.seed)
+    return memory.bounded(structures, limit, ordered=config.retrain.selection in selection.ORDERED, seed=config.seed)
 
 
 def one_by_one(arrays: Arrays, depth: int = 0) -> Iterator[Batch]:

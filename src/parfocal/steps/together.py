@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
 from parfocal.core.bundle import Bundle, PretrainedRef, StructureModel
@@ -24,7 +25,7 @@ from parfocal.preprocessing.classes import Classes
 from parfocal.preprocessing.shards import Arrays, read_arrays, read_dataset
 from parfocal.steps.config import RunConfig
 from parfocal.steps.learning import Learner
-from parfocal.steps.remembering import bounded, exemplars
+from parfocal.steps.remembering import bounded, exemplars, said, wants_logits
 from parfocal.training import batches
 from parfocal.training.classes import joined, parted
 
@@ -146,6 +147,39 @@ def rehearsed(memory: Memory, classes: Classes) -> dict[str, Arrays]:
     }
 
 
+def logits_of(memory: Memory, classes: Classes) -> dict[str, NDArray[np.float16]]:
+    """What is kept of the network's answers to the pictures of `rehearsed`, by instrument: float16 [N, C, S, S].
+
+    Every structure's exemplars have the answers, of all classes, to their own pictures.
+    """
+    answers: dict[str, dict[str, NDArray[np.float16]]] = {}
+    for name in classes.names:
+        for instrument, rows in memory.logits(name).items():
+            cases = memory.arrays(name)[instrument].case_ids
+            answers.setdefault(instrument, {}).update(zip(cases, rows, strict=True))
+    return {
+        instrument: np.stack([answers[instrument][case] for case in arrays.case_ids])
+        for instrument, arrays in rehearsed(memory, classes).items()
+        if answers.get(instrument, {}).keys() >= set(arrays.case_ids)
+    }
+
+
+def with_logits(
+    memory: Memory, classes: Classes, past: Mapping[str, Arrays], logits: Mapping[str, NDArray[np.float16]]
+) -> Memory:
+    """A memory that keeps these answers to `past`, of `rehearsed`, with every structure's exemplars."""
+    for name in classes.names:
+        kept = {key: arrays for key, arrays in memory.arrays(name).items() if key in logits}
+        memory = memory.with_logits(name, {key: _answers(past[key], logits[key], kept[key]) for key in kept})
+    return memory
+
+
+def _answers(of: Arrays, logits: NDArray[np.float16], wanted: Arrays) -> NDArray[np.float16]:
+    """The rows of `logits`, which are of the pictures `of`, of the cases that are wanted; one row a case."""
+    row = {case: number for number, case in enumerate(of.case_ids)}
+    return logits[[row[case] for case in wanted.case_ids]]
+
+
 def remember(
     memory: Memory,
     instrument: str,
@@ -156,6 +190,8 @@ def remember(
 ) -> Memory:
     """Keep the same training cases for every structure, one a patient, so that they can be joined again."""
     classes = of(learner)
+    for name, drawn in parted(arrays, classes).items():
+        memory = memory.relabelled(instrument, name, drawn)
     known = rehearsed(memory, classes).get(instrument)
     seen = max((one.seen for name in classes.names if (one := memory.kept(name, instrument))), default=0)
     patients = {**memory.patients.get(instrument, {}), **patients}
@@ -163,13 +199,15 @@ def remember(
     def difficulty(pictures: Arrays) -> np.ndarray:
         return 1.0 - _scores(learner.objective, model, pictures)
 
-    was = Kept(known, seen) if known is not None else None
+    was = Kept(known, seen, logits_of(memory, classes).get(instrument)) if known is not None else None
     kept, seen = exemplars(was, arrays, patients, model, learner.config, difficulty, learner.objective)
     chosen = parted(kept, classes)
+    logits = said(model, kept, was) if wants_logits(learner.config) and len(kept) else None
     for name in classes.names:
-        memory = memory.with_exemplars(instrument, name, chosen.get(name, take(kept, [])), patients, seen=seen)
-        memory = bounded(memory, name, learner.config)
-    return memory
+        own = chosen.get(name, take(kept, []))
+        answers = None if logits is None else _answers(kept, logits, own)
+        memory = memory.with_exemplars(instrument, name, own, patients, seen=seen, logits=answers)
+    return bounded(memory, classes.names, learner.config)
 
 
 def _scores(objective: Objective, model: nn.Module, pictures: Arrays) -> np.ndarray:

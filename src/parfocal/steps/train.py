@@ -19,11 +19,15 @@ from parfocal.memory.buffer import Memory
 from parfocal.memory.sampler import Source
 from parfocal.preprocessing.shards import read_dataset
 from parfocal.steps import clicking, locating, reference, sides, together
+from parfocal.steps import unlabelled as plain_pictures
 from parfocal.steps.config import RunConfig
 from parfocal.steps.learning import Learner, dataset_refs, labelled, patients_of
 from parfocal.steps.remembering import remember, write_memory
 from parfocal.training import pretrained as pretrained_networks
 from parfocal.training import synthesis
+
+LOCALIZE = "localize"
+"""The one pretraining that learns from points alone; the others learn from unlabelled pictures too."""
 
 
 def run(
@@ -53,12 +57,15 @@ def run(
     if pretrained is not None:
         config = _starting_from(pretrained, config)
     config = locating.named(config)
-    origins, learned = [], list(datasets)
+    origins, learned, plain, seen = [], list(datasets), set[str](), set[str]()
     if config.train.encoder.pretrained:
         source = Path(config.train.encoder.pretrained)
         origins.append(manifest.read(source, "pretrained").parent(source))
         told = pretrained_networks.read(source)
-        learned += [Path(one.uri) for one in told.datasets if (Path(one.uri) / manifest.MANIFEST).is_file()]
+        there = [Path(one.uri) for one in told.datasets if (Path(one.uri) / manifest.MANIFEST).is_file()]
+        learned += there
+        plain = {one.checksum for one in told.datasets} if told.objective != LOCALIZE else set()
+        seen = _seen(there, unlabelled=bool(plain))
         if told.recipe != config.recipe.model_dump(mode="json"):
             reporter.note(f"{source} was pretrained on frames of another recipe than these")
     _refuse_unlike(datasets, config)
@@ -77,14 +84,15 @@ def run(
         structures, memory = learn(datasets, learner, scratch, patients_of(datasets))
         if not structures:
             raise DataContractError("no structure has labels", where=", ".join(map(str, datasets)))
-        locating.into_bundle(config.recipe, scratch, datasets)
+        locator = locating.into_bundle(config.recipe, scratch, datasets)
         write_memory(memory, memory_out, parents)
         made = bundle.Bundle(
             task=config.task,
             structures=structures,
             recipe=config.recipe.model_dump(mode="json"),
             instruments=tuple(dict.fromkeys(read_dataset(folder).instrument for folder in datasets)),
-            datasets=dataset_refs(datasets, parents),
+            datasets=dataset_refs(datasets, parents, plain),
+            locator=locator,
             memory_uri=str(memory_out.resolve()),
             key=key,
         )
@@ -92,7 +100,7 @@ def run(
         if learner.objective.inputs:
             reporter.note("a network that answers clicks: it has no drift reference and is not for the cascade")
         else:
-            reference.write(scratch, datasets, config.drift, seed=config.seed, reporter=reporter)
+            reference.write(scratch, datasets, config.drift, seed=config.seed, reporter=reporter, learned=seen)
     return manifest.read(out)
 
 
@@ -129,6 +137,12 @@ def _thickened(sources: list[Source], config: RunConfig) -> list[Source]:
     made = synthesis.pairs(network, masks, wanted.pictures, shapes=config.train.augment, seed=config.seed)
     rest = [replace(source, share=source.share * (1 - wanted.share)) for source in sources]
     return [*rest, Source("synthetic", made, wanted.share)]
+
+
+def _seen(folders: Sequence[Path], *, unlabelled: bool) -> set[str]:
+    """Patients from whom a pretraining on these datasets learned, from their unlabelled pictures too or not."""
+    found = {case.patient for folder in folders for case in read_dataset(folder).on(Split.TRAIN)}
+    return found.union(*(plain_pictures.patients(folder, folders) for folder in folders if unlabelled))
 
 
 def _starting_from(pretrained: Path, config: RunConfig) -> RunConfig:

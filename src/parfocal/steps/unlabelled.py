@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from parfocal.core import bundle
+from parfocal.core.bundle import DatasetRef
 from parfocal.inference.predictor import Predictor
 from parfocal.preprocessing import recipes
 from parfocal.preprocessing.images import decode_image
@@ -33,6 +34,24 @@ def frames(dataset: Path, champion: Path) -> dict[str, Arrays]:
         )
         for structure, rows in found.items()
     }
+
+
+def patients(folder: Path, beside: Sequence[Path]) -> set[str]:
+    """Patients from whom a network learns where it learns from the unlabelled pictures of `folder`.
+
+    Args:
+        folder: a dataset.
+        beside: all datasets that it is learned with; who is held out by one of them is not learned from.
+    """
+    out = held_out_patients(beside)
+    return {case.patient for case in read_dataset(folder).unlabelled if case.patient not in out}
+
+
+def learned(datasets: Sequence[DatasetRef]) -> set[str]:
+    """Patients from whom a bundle's networks have learned without labels; its datasets in the order they came in."""
+    folders = [Path(one.uri) for one in datasets]
+    found = [patients(folders[i], folders[: i + 1]) for i, one in enumerate(datasets) if one.unlabelled]
+    return set[str]().union(*found)
 
 
 def _all(dataset: Path, champion: Path) -> Iterator[tuple[str, str, NDArray[np.uint8]]]:

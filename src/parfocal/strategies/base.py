@@ -10,8 +10,10 @@ from typing import Any, ClassVar
 
 from pydantic import Field, field_validator
 from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from parfocal.core.config import Config
+from parfocal.core.errors import UsageError
 from parfocal.memory.sampler import Source
 from parfocal.objectives import Objective
 from parfocal.preprocessing.shards import Arrays
@@ -78,6 +80,23 @@ class Base:
     def finish(self, before: Weights, after: Weights, tools: FinishTools) -> Finished:
         """The interpolation with the best mean of validation Dice over all instruments."""
         return search(before, after, tools, self.settings.interpolation)
+
+
+def batch_norms(model: nn.Module, strategy: str) -> list[nn.Module]:
+    """The batch norms of a network, for a strategy that is about them.
+
+    Raises:
+        UsageError: there is none.
+    """
+    norms: list[nn.Module] = [module for module in model.modules() if isinstance(module, _BatchNorm)]
+    if not norms:
+        raise UsageError(
+            "this network has no batch norm that an instrument could have for itself",
+            where=f"retrain.strategy.name: {strategy}",
+            expected="a network with model.batch_norm",
+            next="take the strategy replay",
+        )
+    return norms
 
 
 def mixed(instrument: str, new: Arrays, past: Mapping[str, Arrays], new_share: float) -> tuple[Source, ...]:

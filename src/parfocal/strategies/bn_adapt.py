@@ -9,11 +9,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import ClassVar
 
+from torch import nn
+
 from parfocal.core.config import Config
 from parfocal.memory.sampler import Source
 from parfocal.preprocessing.shards import Arrays
 from parfocal.strategies import Finished, FinishTools, Need, Weights
-from parfocal.strategies.base import Base, PlainSettings
+from parfocal.strategies.base import Base, PlainSettings, batch_norms
 from parfocal.strategies.interpolation import search
 
 
@@ -27,6 +29,14 @@ class BnAdapt(Base):
     def statistics(self, instrument: str, new: Arrays, past: Mapping[str, Arrays]) -> tuple[Source, ...]:
         """New pictures alone."""
         return self.mixture(instrument, new, past)
+
+    def prepare(self, model: nn.Module) -> None:
+        """Nothing is trained.
+
+        Raises:
+            UsageError: there is no batch norm, so nothing that could adapt.
+        """
+        batch_norms(model, "bn_adapt")
 
     def finish(self, before: Weights, after: Weights, tools: FinishTools) -> Finished:  # noqa: ARG002
         """The champion's weights with recomputed statistics; with an interpolation of (0, 1) the better of the two."""

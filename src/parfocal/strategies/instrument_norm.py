@@ -9,13 +9,11 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 from torch import nn
-from torch.nn.modules.batchnorm import _BatchNorm
 
 from parfocal.core.config import Config
-from parfocal.core.errors import UsageError
 from parfocal.memory.sampler import Source
 from parfocal.preprocessing.shards import Arrays
-from parfocal.strategies.base import Base, PlainSettings
+from parfocal.strategies.base import Base, PlainSettings, batch_norms
 
 
 class InstrumentNorm(Base):
@@ -39,14 +37,7 @@ class InstrumentNorm(Base):
         Raises:
             UsageError: there is none.
         """
-        norms = [module for module in model.modules() if isinstance(module, _BatchNorm)]
-        if not norms:
-            raise UsageError(
-                "this network has no batch norm that an instrument could have for itself",
-                where="retrain.strategy.name: instrument_norm",
-                expected="a network with model.batch_norm",
-                next="take the strategy replay",
-            )
+        norms = batch_norms(model, "instrument_norm")
         model.requires_grad_(False)
         for norm in norms:
             norm.requires_grad_(True)

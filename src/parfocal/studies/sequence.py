@@ -11,7 +11,7 @@ bound), from the same weights, with the same memory and steps, through the funct
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from itertools import product
 from pathlib import Path
@@ -24,7 +24,8 @@ from parfocal.core.types import Split
 from parfocal.preprocessing.shards import UNKNOWN
 from parfocal.studies import learning, sequence_tables
 from parfocal.studies.frames import Frames, frames
-from parfocal.studies.sequence_tables import FINETUNE, FIRST, JOINT, REPLAY, ROLES, STRATEGIES, TWO, order
+from parfocal.studies.sequence_plan import pairs, plan_of
+from parfocal.studies.sequence_tables import FINETUNE, FIRST, ROLES, TWO, order
 from parfocal.studies.study import CONSTANT, Cell, Data, Need, Place, Row, Scale
 from parfocal.studies.tables import Table
 
@@ -38,36 +39,6 @@ CAMERAS = ("A", "B", "C", "D")
 SEQUENCE, PAIR = "sequence", "pair"
 HELD_OUT = 5
 """One in so many of a few labelled cases is for validation, as a clinic would have to do."""
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """What a scale does.
-
-    Attributes:
-        size: of the frame in pixels.
-        patients: simulated at each instrument.
-        strategies: in the sequence, and with all labels of the pair.
-        labels: labelled training cases of the second instrument; 0: all.
-        structures: which are learned.
-        model, train, retrain: settings.
-        exemplars: cases that the memory keeps of an instrument.
-    """
-
-    size: int
-    patients: int
-    strategies: tuple[str, ...]
-    labels: tuple[int, ...]
-    structures: tuple[str, ...]
-    model: Mapping[str, Any]
-    train: Mapping[str, Any]
-    retrain: Mapping[str, Any]
-    exemplars: int = 20
-
-    @property
-    def counted(self) -> tuple[str, ...]:
-        """Strategies that are tried with few labels."""
-        return tuple(name for name in (FINETUNE, REPLAY, JOINT) if name in self.strategies)
 
 
 class InTurn:
@@ -89,7 +60,7 @@ class InTurn:
     )
 
     def needs(self, scale: Scale) -> tuple[Need, ...]:
-        plan = _plan(scale)
+        plan = plan_of(scale)
         settings = {"recipe": {"size": plan.size}, "split": {"initial": (60, 15, 25), "new_instrument": (60, 15, 25)}}
         return tuple(
             Need(
@@ -103,7 +74,7 @@ class InTurn:
         )
 
     def cells(self, scale: Scale, seeds: int) -> tuple[Cell, ...]:
-        plan = _plan(scale)
+        plan = plan_of(scale)
         common = {
             "model": dict(plan.model), "train": dict(plan.train), "retrain": dict(plan.retrain),
             "exemplars": plan.exemplars,
@@ -115,7 +86,7 @@ class InTurn:
                 title = f"{structure}, {strategy}, four instruments, seed {seed}"
                 settings = {**shared, "kind": SEQUENCE, "strategy": strategy, "order": order(seed)}
                 found.append(Cell(title, ROLES, structure, settings))
-            for strategy, labels in _pairs(plan):
+            for strategy, labels in pairs(plan):
                 title = f"{structure}, {strategy}, {labels or 'all'} labels of the second, seed {seed}"
                 settings = {**shared, "kind": PAIR, "strategy": strategy, "order": ROLES[:2], "labels": labels}
                 found.append(Cell(title, ROLES[:2], structure, settings))
@@ -130,7 +101,7 @@ class InTurn:
     def cuts(self, scale: Scale) -> tuple[str, ...]:
         if scale == "paper":
             return ()
-        plan, full = _plan(scale), _plan("paper")
+        plan, full = plan_of(scale), plan_of("paper")
         return (
             f"{plan.train['steps']} steps and {plan.retrain['steps']} a retrain, of {plan.train['batch_size']} images, "
             f"for {full.train['steps']} and {full.retrain['steps']} of {full.train['batch_size']}",
@@ -140,12 +111,6 @@ class InTurn:
             *(() if plan.structures == full.structures else ("the cup",)),
             *(() if plan.strategies == full.strategies else (f"all strategies but {', '.join(plan.strategies)}",)),
         )
-
-
-def _pairs(plan: Plan) -> list[tuple[str, int]]:
-    """Strategy and labels of the pair: all strategies with all labels, some with few."""
-    few = [(name, labels) for labels in plan.labels if labels for name in plan.counted]
-    return few + [(name, 0) for name in plan.strategies]
 
 
 class _Run:
@@ -300,27 +265,3 @@ class _Run:
     def _labels(self) -> float:
         said = int(self.cell.settings["labels"])
         return float(said or sum(len(set(side.patients)) for side in self._sides(self.order[1])))
-
-
-def _plan(scale: Scale) -> Plan:
-    mild: dict[str, Any] = {"rotation": 30.0, "shift": 0.08, "zoom": (0.85, 1.2)}
-
-    def training(steps: int, batch: int, rate: float) -> dict[str, Any]:
-        return {
-            "steps": steps, "batch_size": batch, "learning_rate": rate, "validate_every": max(1, steps // 3),
-            "augment": mild,
-        }  # fmt: skip
-
-    if scale == "paper":
-        model = dict[str, Any](depth=6, width=40, increment=1.1)
-        labels, structures = (5, 10, 20, 0), ("disc", "cup")
-        return Plan(128, 200, STRATEGIES, labels, structures, model, training(2250, 96, 8e-4), training(450, 96, 4e-4))
-    if scale == "quick":
-        model = dict[str, Any](depth=5, width=16, increment=1.2, dropout_at="none")
-        return Plan(
-            96, 80, STRATEGIES, (5, 10, 20, 0), ("disc",), model, training(240, 12, 3e-3), training(60, 12, 1e-3)
-        )
-    model = dict[str, Any](depth=4, width=12, increment=1.2, dropout_at="none")
-    return Plan(
-        64, 40, (FINETUNE, REPLAY, JOINT), (0,), ("disc",), model, training(150, 8, 3e-3), training(30, 8, 1.5e-3)
-    )

@@ -6,8 +6,7 @@ import math
 import time
 from collections.abc import Mapping
 from contextlib import closing
-from dataclasses import asdict
-from functools import cached_property
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -21,17 +20,15 @@ from parfocal.memory.sampler import Sampler
 from parfocal.objectives import MAIN, Batch, Objective
 from parfocal.preprocessing.shards import Arrays
 from parfocal.training import checkpoint as checkpoints
-from parfocal.training import hardware, resident
-from parfocal.training.batches import Batches, upcoming
+from parfocal.training import hardware, pace, resident
+from parfocal.training.bookmark import Bookmark, was_resident
 from parfocal.training.config import TrainConfig, learning_rate
+from parfocal.training.feed import Feed
 from parfocal.training.hardware import first_alone
 from parfocal.training.normalization import Weights, weights_of
 from parfocal.training.players import Players
-from parfocal.training.state import RESIDENT, FitResult, State, differing, fingerprint
+from parfocal.training.state import FitResult, State, fingerprint
 from parfocal.training.validation import score_by_instrument
-
-_WARM_STEPS, _TIMED_STEPS = 2, 4
-"""Steps that measure the pace for a wall-time budget, after some that warm up."""
 
 
 def fit(
@@ -73,45 +70,41 @@ def fit(
         UsageError: the checkpoint belongs to other settings, or training diverged.
         OutsideServiceError: a checkpoint cannot be written.
     """
+    asked = _Asked(model, sampler, objective, validation, config, reporter, run, stage)
     hardware.keep_heap()
     with hardware.repeatable():
-        fabric = hardware.launch(config.precision)
-        training = _Training(fabric, model, sampler, objective, validation, config, checkpoint, reporter, run, stage)
-        return training.result()
+        return _Training(hardware.launch(config.precision), asked, checkpoint).result()
+
+
+@dataclass(frozen=True, eq=False)
+class _Asked:
+    """What one training is to do and whom it tells: the arguments of `fit`."""
+
+    model: nn.Module
+    sampler: Sampler
+    objective: Objective
+    validation: Mapping[str, Arrays]
+    config: TrainConfig
+    reporter: Reporter
+    run: Run
+    stage: str
 
 
 class _Training:
     """One call of `fit`."""
 
-    def __init__(
-        self,
-        fabric: Fabric,
-        model: nn.Module,
-        sampler: Sampler,
-        objective: Objective,
-        validation: Mapping[str, Arrays],
-        config: TrainConfig,
-        folder: Path | None,
-        reporter: Reporter,
-        run: Run,
-        stage: str,
-    ) -> None:
-        self.fabric, self.sampler, self.objective, self.validation = fabric, sampler, objective, validation
-        self.config, self.folder, self.reporter, self.run, self.stage = config, folder, reporter, run, stage
+    def __init__(self, fabric: Fabric, asked: _Asked, folder: Path | None) -> None:
+        config, note = asked.config, asked.reporter.note
+        self.fabric, self.asked, self.config = fabric, asked, config
         self.precision = hardware.precision(config.precision, fabric.device)
-        self.resident = first_alone(
-            fabric, lambda: resident.chosen(config.resident, sampler, fabric.device, reporter.note)
-        )
-        self.fingerprint = fingerprint(
-            model,
-            sampler,
-            validation,
-            config,
-            precision=self.precision,
-            world=fabric.world_size,
-            resident=self.resident,
-        )
-        self.players = Players(fabric, model, objective, config)
+        held = first_alone(fabric, lambda: resident.chosen(config.resident, asked.sampler, fabric.device, note))
+        self.feed = Feed(asked.sampler, fabric, resident=held)
+        identity = fingerprint(
+            asked.model, asked.sampler, asked.validation, config,
+            precision=self.precision, world=fabric.world_size, resident=held,
+        )  # fmt: skip
+        self.bookmark = Bookmark(folder, identity, config.resident == "auto", asked.stage, asked.reporter)
+        self.players = Players(fabric, asked.model, asked.objective, config)
         self.model = self.players.networks[MAIN]
         self.best: Weights = {}
         self.state = State(steps=config.steps)
@@ -141,30 +134,20 @@ class _Training:
     def _train(self) -> None:
         started = saved = time.monotonic()
         state, before = self.state, self.state.seconds
-        with closing(self._batches(state.done, state.steps)) as batches:
+        with closing(self.feed.batches(state.done, state.steps)) as batches:
             while state.done < state.steps and not self._stopped():
                 self._step(state.done, *next(batches))
                 state.done += 1
                 state.loss_count += 1
                 state.seconds = before + time.monotonic() - started
                 if self.fabric.is_global_zero:
-                    self.reporter.progress(self.stage, state.done, state.steps)
+                    self.asked.reporter.progress(self.asked.stage, state.done, state.steps)
                 if self._validates():
                     first_alone(self.fabric, self._validate)
                 every = self.config.checkpoint_every
                 if (every and state.done % every == 0) or time.monotonic() - saved >= self.config.checkpoint_seconds:
                     self._save()
                     saved = time.monotonic()
-
-    def _batches(self, first: int, last: int) -> Batches:
-        rank, world = self.fabric.global_rank, self.fabric.world_size
-        if self.resident:
-            return self._pictures.upcoming(first, last, rank=rank, world=world)
-        return upcoming(self.sampler, first, last, self.fabric.device, rank=rank, world=world)
-
-    @cached_property
-    def _pictures(self) -> resident.Resident:
-        return resident.Resident(self.sampler, self.fabric.device)
 
     def _step(self, step: int, images: torch.Tensor, masks: torch.Tensor, points: torch.Tensor) -> None:
         # Dropout, and whatever else a network draws, comes from PyTorch's generator: seeded by step, it has no past.
@@ -190,29 +173,26 @@ class _Training:
         if not math.isfinite(entry["loss"]):
             raise UsageError(
                 f"training diverged: the loss before step {state.done} is {entry['loss']}",
-                where=self.stage,
+                where=self.asked.stage,
                 next="lower train.learning_rate, or set train.clip=1",
             )
         self.sums.clear()
         state.loss_count = 0
         scores = self._scores()
-        entry |= {f"{self.objective.score_name}/{name}": value for name, value in scores.items()}
+        entry |= {f"{self.asked.objective.score_name}/{name}": value for name, value in scores.items()}
         if scores:
             entry["score"] = float(np.mean(list(scores.values())))
             if not entry["score"] <= state.best():  # so stated, it holds for the first, where the best is nan
                 self.best = weights_of(self.model)
         state.history.append({"step": state.done} | entry)
-        self.reporter.epoch(self.stage, state.done, entry)
-        self.run.metrics({f"{self.stage}/{name}": value for name, value in entry.items()}, step=state.done)
+        self.asked.reporter.epoch(self.asked.stage, state.done, entry)
+        self.asked.run.metrics({f"{self.asked.stage}/{name}": value for name, value in entry.items()}, step=state.done)
 
     def _scores(self) -> dict[str, float]:
         return score_by_instrument(
-            self.objective,
-            self.players.networks,
-            self.validation,
-            precision=self.precision,
-            seed=self.config.seed,
-        )
+            self.asked.objective, self.players.networks, self.asked.validation,
+            precision=self.precision, seed=self.config.seed,
+        )  # fmt: skip
 
     def _stopped(self) -> bool:
         patience = self.config.patience
@@ -227,41 +207,39 @@ class _Training:
             return
         before = {name: value.clone() for name, value in self.players.tensors().items()}
         mine = self._pace()
-        pace = first_alone(self.fabric, lambda: mine)
+        taken = first_alone(self.fabric, lambda: mine)
         self.players.forget()
         self.players.restore(before)
         self.sums.clear()
-        self.state.steps = max(1, int(seconds / pace))
+        self.state.steps = max(1, int(seconds / taken))
         if self.fabric.is_global_zero:
-            self.reporter.note(f"{self.stage}: {seconds:g} s are {self.state.steps} steps of {pace:.3f} s here")
+            told = f"{seconds:g} s are {self.state.steps} steps of {taken:.3f} s here"
+            self.asked.reporter.note(f"{self.asked.stage}: {told}")
 
     def _pace(self) -> float:
         """Seconds a step takes, its share of a validation included."""
-        marks = []
-        for step, batch in enumerate(self._batches(0, _WARM_STEPS + _TIMED_STEPS)):
-            self._step(step, *batch)
-            float(self.sums["loss"])
-            marks.append(time.monotonic())
-        step_seconds = (marks[-1] - marks[_WARM_STEPS - 1]) / _TIMED_STEPS
+
+        def step(number: int, batch: tuple[torch.Tensor, torch.Tensor, torch.Tensor]) -> None:
+            self._step(number, *batch)
+            float(self.sums["loss"])  # a GPU is waited for
+
+        taken = pace.seconds_a_step(self.feed.batches(0, pace.STEPS), step)
         started = time.monotonic()
         first_alone(self.fabric, self._scores)
-        return step_seconds + (time.monotonic() - started) / self.config.validate_every
+        return taken + (time.monotonic() - started) / self.config.validate_every
 
     def _save(self) -> None:
-        if self.folder is None or not self.fabric.is_global_zero:
-            return
-        self.state.sums = {name: float(value) for name, value in self.sums.items()}
-        tensors = self.players.tensors()
-        tensors |= {f"best/{name}": value for name, value in self.best.items()}
-        meta = {"state": asdict(self.state), "fingerprint": self.fingerprint}
-        checkpoints.save(self.folder, self.state.done, tensors, meta)
+        if self.bookmark.folder is not None and self.fabric.is_global_zero:
+            self.state.sums = {name: float(value) for name, value in self.sums.items()}
+            best = {f"best/{name}": value for name, value in self.best.items()}
+            self.bookmark.save(self.state, self.players.tensors() | best)
 
     def _resume(self) -> bool:
         """Take up the last checkpoint, read by the first process alone; False when there is none."""
-        found = first_alone(self.fabric, self._read)
+        found = first_alone(self.fabric, self.bookmark.read)
         if found is None:
             return False
-        self.resident = RESIDENT in found.meta["fingerprint"]
+        self.feed.resident = was_resident(found)
         self.players.restore(found.tensors)
         self.best = checkpoints.under("best/", found.tensors)
         self.state = State(**found.meta["state"])
@@ -270,21 +248,3 @@ class _Training:
             for name, value in self.state.sums.items()
         }
         return True
-
-    def _read(self) -> checkpoints.Checkpoint | None:
-        found = checkpoints.latest(self.folder, self.reporter.note) if self.folder is not None else None
-        if found is None:
-            return None
-        if self.config.resident == "auto":  # what was free when it began decides, not what is free now
-            self.fingerprint.pop(RESIDENT, None)
-            self.fingerprint |= {RESIDENT: True} if RESIDENT in found.meta["fingerprint"] else {}
-        names = differing(found.meta["fingerprint"], self.fingerprint)
-        if names:
-            raise UsageError(
-                f"the checkpoint was made with something else: {', '.join(names)}",
-                where=self.folder,
-                expected="the settings and inputs of the run that was stopped",
-                next="give those again, or another --key, or remove the folder",
-            )
-        self.reporter.note(f"{self.stage} goes on from step {found.step} of {found.meta['state']['steps']}")
-        return found

@@ -1,8 +1,10 @@
-"""How fast this machine trains, before anything is trained."""
+"""How fast this machine trains: before anything is trained, and in a training's own first steps."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Iterable
+from typing import TypeVar
 
 import torch
 
@@ -10,7 +12,11 @@ from parfocal import models
 from parfocal.models import ModelConfig
 from parfocal.training import hardware
 
+T = TypeVar("T")
+
 _WARM, _TIMED = 2, 3
+_FIRST, STEPS = 2, 6
+"""Steps that warm up, and all that are taken for a training's pace."""
 
 
 def pictures_a_second(model: ModelConfig, *, batch_size: int = 16, size: int = 128) -> float:
@@ -33,3 +39,17 @@ def pictures_a_second(model: ModelConfig, *, batch_size: int = 16, size: int = 1
         optimizer.step()
         loss.item()
     return batch_size * _TIMED / (time.monotonic() - started)
+
+
+def seconds_a_step(batches: Iterable[T], step: Callable[[int, T], None]) -> float:
+    """Wall time of a step, the making of its batch included.
+
+    Args:
+        batches: `STEPS` of them.
+        step: gets the step's number and batch, and returns when it is done.
+    """
+    marks = []
+    for number, batch in enumerate(batches):
+        step(number, batch)
+        marks.append(time.monotonic())
+    return (marks[-1] - marks[_FIRST - 1]) / (STEPS - _FIRST)

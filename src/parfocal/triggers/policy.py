@@ -6,9 +6,10 @@ Nothing is read or started here. Whoever asks records the decision, also a "not 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -65,6 +66,8 @@ class Facts:
         promoted: key of a retrain whose model has replaced the champion and is not here yet; empty without one.
         launches: when the instrument's retrains were launched, in any order; future ones count as now.
         used_keys: idempotency keys of every launch there was.
+        streams: those that stand in alarm: `stream`, `statistic` and `threshold`, `alarm_at` (observation of this
+            epoch, from 1) and `alarm_time`. Nothing is decided by them; they are for whoever asks later why.
         now: the present.
     """
 
@@ -81,6 +84,7 @@ class Facts:
     promoted: str = ""
     launches: tuple[float, ...] = ()
     used_keys: frozenset[str] = frozenset()
+    streams: tuple[Mapping[str, Any], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +160,7 @@ def _final(facts: Facts, config: TriggerConfig, this: str) -> Obstacle:
     if not calls(alarm=facts.alarm, quality=facts.quality, config=config):
         return "none", _calm(facts, config)
     if not facts.instrument:
-        return "none", "these cases declare no instrument; name it, and send its cases under that name"
+        return "none", ("these cases declare no instrument; name the candidates among them, or send them under a name")
     if not facts.champion:
         return "none", f"no champion of {facts.task} is there to be retrained"
     if this in facts.used_keys:

@@ -15,7 +15,7 @@ HERE = ("127.0.0.1", 50000)
 
 
 def client(state: Path, host: tuple[str, int] = HERE, **settings: Any) -> TestClient:
-    app = build(MonitorSettings(state=state, **{"token": "", "database_url": "", **settings}))
+    app = build(MonitorSettings(state=state, **{"token": "", "open": "token" not in settings, "database_url": "", **settings}))
     return TestClient(app, base_url="http://127.0.0.1:8081", client=host)
 
 
@@ -236,6 +236,7 @@ def test_with_a_token_everything_that_writes_needs_it_from_anywhere(tmp_path: Pa
                 assert monitor.post(path, content=b"{}", headers=said).status_code == 401, path
         good = {"Authorization": "Bearer s3cret"}
         assert monitor.post("/alerts", json=ALERT, headers=good).status_code == 202
+        monitor.headers.update(good)
         assert monitor.get("/api/state").json()["observations"] == 0
         assert metrics(monitor)["parfocal_alerts_received_total",] == 1
 

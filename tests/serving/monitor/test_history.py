@@ -30,7 +30,7 @@ def ledger(tmp_path: Path) -> SqlLedger:
 
 
 def client(state: Path, **settings: object) -> TestClient:
-    chosen = MonitorSettings(**{"state": state, "trigger_path": "monitor", **settings})
+    chosen = MonitorSettings(**{"state": state, "trigger_path": "monitor", "open": True, **settings})
     return TestClient(build(chosen), client=("127.0.0.1", 50000), base_url="http://127.0.0.1")
 
 

@@ -73,7 +73,7 @@ def test_a_monitor_that_waits_refuses_to_write_shows_what_is_there_and_takes_ove
     monkeypatch.setattr(service, "LEAD_SECONDS", 0.0)
     monkeypatch.setattr(service, "LOOK_SECONDS", 0.02)
     id_ = promote(tmp_path)
-    settings = MonitorSettings(state=tmp_path, token="", database_url=database_url)
+    settings = MonitorSettings(state=tmp_path, token="", open=True, database_url=database_url)
     seen = [observation(i, "B", at=20.0, reference=id_) for i in range(40)]
     local = {"base_url": "http://127.0.0.1:8081", "client": ("127.0.0.1", 1)}
     first, second = (TestClient(build(settings), **local) for _ in range(2))  # type: ignore[arg-type]

@@ -256,10 +256,14 @@ def test_a_damaged_reference_stops_no_observation(tmp_path: Path) -> None:
 def test_the_installations_run_length_replaces_the_references(tmp_path: Path) -> None:
     promote(tmp_path)
     world = World(tmp_path)
-    stock = world.stream().limit
+    stock, stock_window = world.stream().limit, world.stream(name="appearance-window").limit
     world.references = References(tmp_path / "serving" / "fundus", arl0=500.0)
     world.references.refresh()
-    eager = world.stream().limit
+    eager, window = world.stream().limit, world.stream(name="appearance-window").limit
+    assert window is not None
+    assert stock_window is not None
+    assert window.threshold < stock_window.threshold
+    assert (window.arl0, stock_window.arl0) == (500.0, 20_000.0)
     assert stock is not None
     assert eager is not None
     assert eager.threshold < stock.threshold

@@ -16,6 +16,8 @@ from parfocal_serving.monitor.store import Store
 from parfocal_serving.monitor.trigger import Trigger
 from postgres_kit import BOTH
 
+from parfocal.adapters import monitored
+from parfocal.adapters.monitored import MonitoredSettings
 from parfocal.core.errors import OutsideServiceError, UsageError
 from parfocal.core.types import Interval, Observation
 from parfocal.steps.config import RunConfig
@@ -121,6 +123,27 @@ def test_an_alarm_with_enough_cases_starts_the_pipeline_with_exactly_its_four_ar
     assert len(list((experience / "images").iterdir())) == 2
     assert world.cases.labelled("B") == 0
     assert world.decisions() == [("B", "start", 1)]
+
+
+@BOTH
+def test_the_evidence_of_a_run_has_statistic_and_threshold_of_every_stream_in_alarm(
+    world: World, database_url: str
+) -> None:
+    world.alarm()
+    world.label(1, 2)
+    world.alert()
+    (run,) = world.runs()
+    alarm = monitored.origin(run.key, MonitoredSettings(state=world.state, database_url=database_url)).alarm
+    assert alarm is not None
+    judge = world.references.current()
+    assert judge is not None
+    streams = {one["stream"]: one for one in alarm["streams"]}
+    assert set(streams) == {"appearance"}, "the other streams are quiet"
+    (found,) = streams.values()
+    assert found["threshold"] == pytest.approx(judge.limit("B", "appearance").threshold)
+    assert found["statistic"] >= found["threshold"] > found["statistic"] - 3, "where it stood when it crossed"
+    assert 1 <= found["alarm_at"] <= 40
+    assert (found["alarm_time"], alarm["time"]) == (world.now, world.now)
 
 
 @BOTH

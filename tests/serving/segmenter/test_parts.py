@@ -11,16 +11,20 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import promotion_kit
 import pytest
 import serving_kit as kit
 from parfocal_serving.segmenter import answer
 from parfocal_serving.segmenter.capture import Capture
-from parfocal_serving.segmenter.champion import Champion, Champions, Rejected
+from parfocal_serving.segmenter.champion import Champion, Champions, Rejected, load
 from parfocal_serving.segmenter.patients import SECRET, load_secret, pseudonym
 
-from parfocal.core.bundle import Bundle, StructureModel
+from parfocal import models
+from parfocal.core import manifest
+from parfocal.core.bundle import Bundle, OwnNetwork, StructureModel
 from parfocal.core.errors import DataContractError
-from parfocal.inference.predictor import Prediction
+from parfocal.inference.predictor import Prediction, Predictor
+from parfocal.preprocessing.ct import CtRecipe
 from parfocal.preprocessing.roi import Box
 
 BUNDLE = Bundle(
@@ -166,6 +170,50 @@ def test_a_champion_that_cannot_be_loaded_is_tried_once_until_it_moves(tmp_path:
     os.utime(tmp_path / "serving" / "fundus" / "current.json")
     watched.champions.check()
     assert len(watched.swaps) == 2, "the same champion, written again, is not loaded again"
+
+
+def test_a_champion_is_warmed_with_its_tasks_pictures_and_every_instrument_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A champion for CT was refused: it was warmed with a fundus photograph."""
+    network = models.ModelConfig(depth=1, width=4).spec()
+    own = {"B": OwnNetwork(folder="bone-b")}
+    spec = Bundle(
+        task="bone", structures={"bone": StructureModel(folder="bone", by_instrument=own)}, instruments=("A", "B"),
+        recipe=CtRecipe(size=32).model_dump(mode="json"), datasets=(),
+    )  # fmt: skip
+    with manifest.new_folder(tmp_path / "b", "bundle") as scratch:
+        for name in ("bone", "bone-b"):
+            models.save(models.build(network.name, network.parameters), network, scratch / name)
+        (scratch / "bundle.json").write_text(spec.model_dump_json())
+    asked: list[str] = []
+    predict = Predictor.predict
+    monkeypatch.setattr(
+        Predictor, "predict", lambda self, image, who="": asked.append(who) or predict(self, image, who)
+    )
+    load(tmp_path / "b", "bone", "1", manifest.read(tmp_path / "b").checksum, "pytorch")
+    assert set(asked) == {"", "B"}
+
+
+@pytest.mark.parametrize("network", [{"slices": 5}, {"objective": "interact"}], ids=["slices", "clicks"])
+def test_a_champion_for_volumes_or_clicks_is_said_to_be_not_served_and_who_answered_goes_on(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, network: dict[str, object]
+) -> None:
+    kit.promote(tmp_path, kit.bundle(tmp_path / "good"), "1")
+    watched = Watched(tmp_path)
+    watched.champions.check()
+    promotion_kit.write_bundle(tmp_path / "odd", "not even weights", **network)
+    kit.promote(tmp_path, tmp_path / "odd", "2")
+    watched.champions.check()
+    assert watched.champions.current is not None
+    assert watched.champions.current.version == "1"
+    assert not watched.rejected, "it is no failure"
+    assert watched.champions.rejected is not None
+    assert watched.champions.rejected.reason.startswith("not served here: its networks")
+    assert "champion 2 is not served here" in caplog.text
+    kit.promote(tmp_path, tmp_path / "good", "3")
+    watched.champions.check()
+    assert watched.champions.rejected is None
 
 
 @pytest.mark.parametrize(("task", "says"), [("lung", "task"), ("fundus", "another bundle")])

@@ -74,7 +74,7 @@ def test_a_new_champion_takes_over_in_both_workers_in_a_burst_without_a_failed_r
         thread.start()
     kit.wait_for(lambda: len(answers) > 20, 30, service.output)
     kit.promote(work / "state", work / "two", "2")
-    kit.wait_for(lambda: service.metrics().get("parfocal_swaps_total") == 2, 30, service.output)
+    kit.wait_for(lambda: service.metric("parfocal_swaps_total") == 2, 30, service.output)
     swapped = len(answers)
     kit.wait_for(lambda: len(answers) > swapped + 20, 30, service.output)
     stop.set()

@@ -217,3 +217,42 @@ def _until(look: object, seconds: float = 20) -> None:
     while not look():  # type: ignore[operator]
         assert time.monotonic() < end, "it did not happen"
         time.sleep(0.01)
+
+
+def test_a_champion_that_the_segmenter_cannot_answer_with_is_followed_and_says_so(
+    house: House, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    house.promote(1)
+    assert "unserved" not in (current(house.folder) or {})
+    write_bundle(tmp_path / "stacked", "weights", slices=5)
+    made = house.store.register(tmp_path / "stacked", "fundus")
+    assert house.promote(int(made.version))
+    assert "neighbouring slices" in (current(house.folder) or {})["unserved"]
+    assert rejected(house.folder) is None
+    assert f"version {made.version} is not served by the segmenter" in caplog.text
+
+
+def test_a_challenger_is_fetched_beside_the_champion_and_forgotten_with_its_alias(house: House) -> None:
+    rival = Follower(house.store, "fundus", house.folder, alias="challenger", clock=lambda: house.now)
+    file = house.folder / "challenger.json"
+    assert rival.check() is False
+    assert not file.exists()
+    house.promote(1)
+    house.store.set_alias("fundus", "challenger", "2")
+    assert rival.check()
+    assert json.loads(file.read_text())["version"] == "2"
+    assert house.version == "1", "the champion is another file"
+    for version in (3, 4, 5, 6):
+        house.now += 1
+        house.promote(version)
+    assert Path(json.loads(file.read_text())["folder"]).is_dir(), "old as it is, it answers"
+    house.store.broken.add("1")
+    house.store.set_alias("fundus", "challenger", "1")
+    assert rival.check() is False
+    assert "damaged" in json.loads((house.folder / "challenger-rejected.json").read_text())["reason"]
+    assert rejected(house.folder) is None
+    del house.store.aliases["challenger"]
+    rival.check()
+    assert not file.exists()
+    assert not (house.folder / "challenger-rejected.json").exists()
+    assert house.version == "6"

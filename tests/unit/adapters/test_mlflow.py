@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from promotion_kit import platform, write_bundle, write_dataset
+from promotion_kit import platform, settings, write_bundle, write_dataset
 
+from parfocal.adapters import connect
 from parfocal.adapters.mlflow import KEY, MlflowRun
 from parfocal.core.errors import OutsideServiceError
 
@@ -140,3 +141,30 @@ def test_two_processes_that_register_one_bundle_agree_on_its_version(tmp_path: P
     assert [worker.exitcode for worker in workers] == [0, 0]
     assert store.register(tmp_path / "bundle", "fundus").version == "1"
     assert store.fetch("fundus", "1", tmp_path / "models").name == store.versions("fundus")[0].checksum
+
+
+def begin(state: Path, at_once: Any) -> None:
+    at_once.wait(30)
+    try:
+        with connect(settings(state)).tracker.run("train", key="k") as run:
+            run.params({"steps": 3})
+        connect(settings(state)).models.get("fundus", "champion")
+    except BaseException:
+        os._exit(6)
+    os._exit(0)
+
+
+def test_two_commands_at_once_make_the_tables_of_an_embedded_store_once(tmp_path: Path) -> None:
+    """Without a lock one of them ended with `duplicate column name`, in every one of five tries."""
+    import mlflow.store.tracking.sqlalchemy_store  # noqa: F401  # seconds, which the children need not wait apart
+
+    context = multiprocessing.get_context("fork")
+    at_once = context.Barrier(2)
+    workers = [context.Process(target=begin, args=(tmp_path / "state", at_once)) for _ in range(2)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join(90)
+    assert [worker.exitcode for worker in workers] == [0, 0]
+    tracker = connect(settings(tmp_path / "state")).tracker
+    assert {run.data.params["steps"] for run in all_runs(tracker)} == {"3"}

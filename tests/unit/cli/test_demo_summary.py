@@ -135,7 +135,7 @@ def acted(monkeypatch: pytest.MonkeyPatch, cast: Cast) -> Any:
         yield SimpleNamespace(addresses={"segmenter": "http://127.0.0.1:9"}, told=more)
 
     def given(found: Findings) -> None:
-        def scenes(stage: Stage, _: Cast) -> Findings:
+        def scenes(stage: Stage, *_: object) -> Findings:
             stage.clinic = clinic()
             return found
 

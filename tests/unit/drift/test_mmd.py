@@ -1,13 +1,14 @@
 """The window's discrepancy: equal to the plain computation however it came about, and a threshold that holds."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from parfocal.drift import mmd, mmd_threshold
+from parfocal.drift import mmd, mmd_threshold, packing
 from parfocal.drift.mmd import Window, sample, statistic
 from parfocal.drift.mmd_threshold import Detector, detector
 
@@ -110,6 +111,34 @@ def test_few_cases_make_none_and_a_run_length_beyond_the_simulation_is_not_promi
     assert "cannot tell one false alarm" in far.reason
 
 
+def test_another_run_length_has_the_threshold_of_its_own_rate() -> None:
+    """By hand: of 50 runs, blocks of 10 and 100 cases; a block of 10 is exceeded with 1 - exp(-10 / 20) = 0.3935."""
+    rows = np.random.default_rng(0).normal(size=(120, 4))
+    fitted = replace(
+        _detector(rows), blocks=np.array([10.0, 100.0]), highest=np.array([np.arange(50.0), 100 + np.arange(50.0)])
+    )
+    assert fitted.declaring(20).threshold == pytest.approx(49 * math.exp(-0.5))
+    assert fitted.declaring(100).threshold == pytest.approx(100 + 49 * math.exp(-1))
+    assert fitted.declaring(5).threshold == pytest.approx(49 * math.exp(-2)), "the shortest block serves"
+    beyond = fitted.declaring(1000)
+    assert (beyond.threshold, beyond.arl0) == (math.inf, 1000)
+    assert "50 runs of 100 cases cannot tell" in beyond.reason
+    assert (beyond.declaring(20).threshold, beyond.declaring(20).reason) == (fitted.declaring(20).threshold, "")
+    none = replace(fitted, blocks=np.zeros(0), highest=np.zeros((0, 0)))
+    assert none.declaring(20) is none, "a reference that kept none goes on with its own"
+
+
+def test_a_fitted_detector_says_for_its_own_run_length_what_it_was_fitted_with() -> None:
+    fitted = _detector(np.random.default_rng(0).normal(size=(120, 4)), arl0=2000)
+    assert fitted.blocks.tolist() == [10, 100, 1000]
+    assert fitted.declaring(2000).threshold == fitted.threshold
+    found = [fitted.declaring(arl0).threshold for arl0 in (50, 200, 2000, 20_000)]
+    assert found == sorted(set(found))
+    assert packing.detector("x", packing.detector_arrays("x", fitted), packing.detector_header(fitted)).declaring(
+        50
+    ).threshold == pytest.approx(found[0])
+
+
 def test_a_case_that_cannot_be_measured_is_left_out() -> None:
     fitted = _detector(np.random.default_rng(0).normal(size=(120, 4)))
     assert len(fitted.coordinates(np.array([[0.0, 1, 2, 3], [np.nan] * 4, [1.0, 1, 1, 1]]))) == 2
@@ -125,7 +154,7 @@ def test_the_simulated_blocks_are_those_of_a_window() -> None:
     """One run, no weights to speak of: the fast sums against a window that is pushed."""
     rng = np.random.default_rng(4)
     reference, held_out = sample(rng.normal(size=(30, 2))), rng.normal(size=(4000, 2))
-    fast = mmd_threshold.block_maxima(reference, held_out, 8, 60, 40, np.random.default_rng(0))
+    fast = mmd_threshold.block_maxima(reference, held_out, 8, [60], 40, np.random.default_rng(0))[0]
     slow = []
     for _ in range(200):
         window = mmd.Window(reference, 8)

@@ -1,5 +1,7 @@
 """What each stream looks at."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -92,8 +94,23 @@ def test_acquisition_has_sizes_and_numbers_for_names() -> None:
          observation(acquisition={**FIELD, "width": 513.0})]
     )  # fmt: skip
     assert plain[:7] == pytest.approx([*np.log([512, 400, 0.7, 1.0, 0.9, 4.5]), 0.3])
-    assert (plain != tagged).tolist() == [False] * 9 + [True, False]
-    assert (plain != large).tolist() == [True] + [False] * 6 + [True] + [False] * 3
+    assert (plain != tagged).tolist() == [False] * 9 + [True] + [False] * 3
+    assert (plain != large).tolist() == [True] + [False] * 6 + [True] + [False] * 5
+
+
+def test_a_name_says_nothing_where_the_reference_has_none_and_old_references_go_without_the_new_tags() -> None:
+    rng = np.random.default_rng(0)
+
+    def seen(count: int, **tags: str) -> list[Observation]:
+        fields = [{**FIELD, "field.area": float(rng.uniform(0.6, 0.8)), **tags} for _ in range(count)]
+        return [Observation(str(i), "t", "A", "", "", 0, 0.0, (), {}, field) for i, field in enumerate(fields)]
+
+    found = fit({"A": seen(200)}, DriftConfig(streams=("acquisition",)), extractor="", seed=0)
+    scorer = found.scorer("A", "acquisition")
+    plain = seen(20)
+    tagged = [replace(one, acquisition={**one.acquisition, "make": "Topcon", "lens": "50"}) for one in plain]
+    assert scorer.p_values(tagged).tolist() == scorer.p_values(plain).tolist()
+    assert Acquisition().vectors(tagged, 11).tolist() == Acquisition().vectors(tagged)[:, :11].tolist()
 
 
 def test_surprise_is_minus_the_logarithm_of_a_smoothed_frequency() -> None:

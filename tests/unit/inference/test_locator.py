@@ -133,6 +133,27 @@ def test_an_installed_locator_answers_by_its_export_as_by_its_weights(tmp_path: 
         locating.of(tmp_path / "nowhere", recipe)
 
 
+def test_a_locator_whose_files_have_changed_is_not_loaded(tmp_path: Path) -> None:
+    place = tmp_path / "locator"
+    said = locating.install(pretrained(tmp_path / "p", radius=True), place, recipe=PLAIN.model_dump(mode="json"),
+                            uri="u", checksum="c")  # fmt: skip
+    recipe, checksum = FundusRecipe(locate=LocateConfig(model=said.weights)), locating.identity(place)
+    assert locating.of(tmp_path, recipe, checksum=checksum) is not None
+    export, weights = place / "openvino.bin", place / locating.WEIGHTS
+    kept = export.read_bytes()
+    export.write_bytes(kept[:-4] + b"\0\0\0\1")
+    with pytest.raises(DataContractError, match="files have changed since the bundle was made"):
+        locating.of(tmp_path, recipe, checksum=checksum)
+    export.write_bytes(kept)
+    spec = ModelConfig(name="localizer", depth=2, width=4, options={"radius": True}).spec()
+    models.save(models.build(spec.name, spec.parameters, seed=2), spec, tmp_path / "other")
+    weights.write_bytes((tmp_path / "other" / locating.WEIGHTS).read_bytes())
+    for runtime in ("auto", "pytorch"):
+        with pytest.raises(DataContractError, match="weights have changed") as refused:
+            locating.of(tmp_path, recipe, runtime)
+    assert str(refused.value.where).endswith(locating.WEIGHTS)
+
+
 def test_a_localizer_without_a_radius_is_refused_with_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(DataContractError, match="does not say how large") as refused:
         locating.install(pretrained(tmp_path / "p"), tmp_path / "l", recipe=PLAIN.model_dump(), uri="", checksum="")

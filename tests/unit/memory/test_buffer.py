@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -214,12 +215,37 @@ def crowd(count: int) -> Memory:
 
 
 def test_a_full_memory_shrinks_evenly_and_in_order_of_worth() -> None:
-    found = cases(crowd(10).bounded("disc", 7, ordered=True), "disc")
+    found = cases(crowd(10).bounded(["disc"], 7, ordered=True), "disc")
     assert found == {"A": ("A00", "A01", "A02", "A03"), "B": ("B00", "B01", "B02")}
 
 
 def test_who_stays_of_a_random_choice_is_a_matter_of_the_seed_and_shrinks_step_by_step() -> None:
-    six, four = (crowd(10).bounded("disc", limit, ordered=False, seed=1) for limit in (12, 8))
+    six, four = (crowd(10).bounded(["disc"], limit, ordered=False, seed=1) for limit in (12, 8))
     assert set(cases(four, "disc")["A"]) < set(cases(six, "disc")["A"])
-    assert cases(crowd(10).bounded("disc", 8, ordered=False, seed=2), "disc") != cases(four, "disc")
-    assert cases(six.bounded("disc", 8, ordered=False, seed=1), "disc") == cases(four, "disc")
+    assert cases(crowd(10).bounded(["disc"], 8, ordered=False, seed=2), "disc") != cases(four, "disc")
+    assert cases(six.bounded(["disc"], 8, ordered=False, seed=1), "disc") == cases(four, "disc")
+
+
+def test_two_structures_of_one_network_share_the_bound_and_keep_the_same_patients() -> None:
+    """Nobody drew the cups of B: bounded alone, the cup would keep six of A beside three of the disc's."""
+    made = crowd(6)
+    own = [f"A{i:02d}" for i in range(6)]
+    made = made.with_exemplars("A", "cup", arrays(*own), {case: f"patient {case}" for case in own})
+    full = made.bounded(["disc", "cup"], 6, ordered=False)
+    kept = {(name, case) for structure in ("disc", "cup") for name, of in cases(full, structure).items() for case in of}
+    assert len(kept) == 6
+    assert cases(full, "cup")["A"] == cases(full, "disc")["A"]
+
+
+def test_a_case_that_was_drawn_anew_has_its_new_mask_and_what_was_said_of_its_picture(memory: Memory) -> None:
+    said = np.ones((2, 1, 8, 8), np.float16)
+    memory = memory.with_exemplars("A", "disc", arrays("a1", "a2"), PATIENTS, logits=said)
+    was = memory.arrays("disc")["A"]
+    drawn = Arrays(was.image[[1, 1]], np.stack([1 - was.mask[1], was.mask[0]]), ("a2", "a3"))
+    now = memory.relabelled("A", "disc", drawn)
+    assert cases(now, "disc") == cases(memory, "disc")
+    np.testing.assert_array_equal(now.arrays("disc")["A"].mask, np.stack([was.mask[0], 1 - was.mask[1]]))
+    assert set(now.logits("disc")) == {"A"}
+    other = replace(drawn, image=255 - drawn.image)
+    assert not memory.relabelled("A", "disc", other).logits("disc"), "said of a picture that is not kept any more"
+    assert memory.relabelled("B", "disc", drawn) is memory

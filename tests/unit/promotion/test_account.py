@@ -77,7 +77,7 @@ def test_the_account_says_who_why_on_what_evidence_and_the_way_back(chain: Chain
     assert "version 2 (bundle 222222222222) answered from 2026-10-01 10:00 UTC to 2026-10-20 10:00 UTC" in text
     assert "promoted approved by Ada: seen all of them" in text
     assert "decision: version 2 is better" in text
-    assert "alarm of 2026-09-21 14:13 UTC on B (appearance 9.50 over 9.10; reference 0123456789ab)" in text
+    assert "alarm of 2026-09-21 14:13 UTC on B (appearance 9.5 over 9.1; reference 0123456789ab)" in text
     assert "evidence: ledger entry 3, sha256 eeeeeeeeeeeeeeee…, run r9" in text
     assert "way back: version 1" in text
     assert found.values()["decision"]["conditions"] == 14

@@ -62,7 +62,7 @@ def test_a_card_has_every_section_and_a_row_for_every_cell(model: Path) -> None:
     assert "| B | disc | 25 | 0.850 (" in page
     assert "colour fundus photograph" in page
     assert "image: registry/parfocal@sha256:12." in page
-    assert "alarm of 2026-09-21 14:13 UTC on B (framing 9.50; reference 0123456789ab)" in page
+    assert "alarm of 2026-09-21 14:13 UTC on B (framing 9.5; reference 0123456789ab)" in page
     assert "| A | 1 / 1 / 1 | `" in page
     assert "Way back: version 2, bundle `aaaaaaaaaaaa`" in page
 

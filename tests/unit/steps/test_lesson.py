@@ -1,6 +1,7 @@
 """Every strategy teaches a network, goes on after a stop to the same bits, and leaves what it should in the memory."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,12 +10,14 @@ import torch
 import training_kit
 from learning_kit import Untracked
 
-from parfocal import models, strategies
+from parfocal import models, objectives, strategies
+from parfocal.memory.buffer import Memory
+from parfocal.memory.rows import take
 from parfocal.preprocessing.shards import Arrays
 from parfocal.steps.config import RunConfig
 from parfocal.steps.learning import Learner
 from parfocal.steps.lesson import Learned, Lesson, learn
-from parfocal.steps.remembering import one_by_one
+from parfocal.steps.remembering import one_by_one, remember
 from parfocal.strategies import FAMILY
 
 SMALL = {"depth": 2, "width": 6, "increment": 1.0, "dropout": 0.2}
@@ -204,3 +207,20 @@ def test_patience_waits_for_the_mean_of_all_instruments(champion: Path, tmp_path
     assert killer.done < 30
     scores = [run.logged[f"disc/dice/{name}"] for name in "AB"]
     assert run.logged["disc/score"] == pytest.approx(sum(scores) / 2)
+
+
+def test_an_exemplar_that_is_drawn_anew_is_kept_with_its_new_mask(champion: Path) -> None:
+    """The old mask stayed for ever: of two frames of a patient the one in the memory was taken."""
+    config = RunConfig.load(overrides=["retrain.exemplars=20"])
+    patients = {case: case for case in NEW.case_ids}
+    objective = objectives.build(config.retrain.train.objective, "bce_dice")
+
+    def kept(memory: Memory, arrays: Arrays) -> Memory:
+        return remember(memory, "B", "disc", models.load(champion), arrays, patients, config, objective)
+
+    first = kept(Memory(), NEW)
+    again = kept(first, replace(take(NEW, [1, 4]), mask=1 - NEW.mask[[1, 4]]))
+    found, was = again.arrays("disc")["B"], first.arrays("disc")["B"]
+    assert found.case_ids == was.case_ids == NEW.case_ids
+    changed = [row for row in range(len(NEW)) if (found.mask[row] != was.mask[row]).any()]
+    assert changed == [1, 4]

@@ -28,6 +28,7 @@ from parfocal.preprocessing.fundus import FundusRecipe
 from parfocal.preprocessing.images import decode_image
 from parfocal.preprocessing.locate import LocateConfig
 from parfocal.preprocessing.shards import read_arrays, read_dataset
+from parfocal.steps import locating as steps_locating
 from parfocal.steps import preprocess, pretrain, retrain, train
 
 SEEK = (
@@ -124,6 +125,24 @@ def test_a_bundle_looks_where_training_looked_to_the_bit_and_answers_without_the
     (moved / FOLDER / WEIGHTS).write_bytes(b"other")
     with pytest.raises(DataContractError, match="changed since it was sealed"):
         Predictor(moved)
+    with pytest.raises(DataContractError, match="weights have changed"):
+        Predictor(moved, verify=False)
+
+
+def test_a_bundle_names_its_locator_by_checksum_and_a_swapped_export_is_not_carried_on(
+    folder: Path, tmp_path: Path
+) -> None:
+    assert bundle.read(folder / "first").locator == locating.identity(folder / "first" / FOLDER)
+    for place in ("located", "first"):
+        shutil.copytree(folder / place, tmp_path / place)
+        export = tmp_path / place / FOLDER / "openvino.bin"
+        export.write_bytes(export.read_bytes()[:-4] + b"\0\0\0\1")
+    with pytest.raises(DataContractError, match="files have changed since the bundle was made"):
+        Predictor(tmp_path / "first", verify=False)
+    (tmp_path / "made").mkdir()
+    with pytest.raises(DataContractError, match="locator has changed since it was sealed") as refused:
+        steps_locating.into_bundle(read_dataset(tmp_path / "located").recipe, tmp_path / "made", [tmp_path / "located"])
+    assert str(refused.value.where).endswith("openvino.bin")
 
 
 def test_a_new_instrument_is_framed_by_the_champions_locator_and_the_challenger_carries_it_on(

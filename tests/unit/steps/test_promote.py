@@ -35,13 +35,19 @@ class House:
         return write_evaluation(self.root / name, values)
 
     def promote(
-        self, evaluation: Path, bundle: str, out: str, key: str = "", approval: Approval | None = None
+        self,
+        evaluation: Path,
+        bundle: str,
+        out: str,
+        key: str = "",
+        approval: Approval | None = None,
+        policy: dict[str, object] | None = None,
     ) -> Decision:
         return promote.run(
             evaluation,
             self.root / bundle,
             self.root / out,
-            RunConfig(),
+            RunConfig.parse({"gate": policy or {}}),
             key=key or f"k-{bundle}",
             store=self.store,
             ledger=self.ledger,
@@ -226,3 +232,58 @@ def test_a_rollback_that_died_is_finished_by_the_same_command_not_doubled(
     assert house.kinds == [*MOVE * 2, "rollback-started", "rollback"]
     with pytest.raises(UsageError, match="an earlier champion"):
         promote.rollback(house.store, house.ledger, "fundus", by="Ada", reason="still worse")
+
+
+CLICKED, STACKED = {"objective": "interact"}, {"slices": 5}
+
+
+def bundles(house: House, **kinds: dict[str, object]) -> dict[str, str]:
+    return {name: write_bundle(house.root / name, name, **kind) for name, kind in kinds.items()}
+
+
+@pytest.mark.parametrize("kind", [CLICKED, STACKED], ids=["clicks", "slices"])
+def test_what_the_segmenter_cannot_answer_with_does_not_replace_what_it_answers_with(
+    house: House, kind: dict[str, object]
+) -> None:
+    house.promote(house.judged("e1", first(house.one)), "one", "p1")
+    made = bundles(house, odd=kind)["odd"]
+    judged = house.judged("e2", better(made, house.one))
+    with pytest.raises(UsageError, match="the segmenter cannot answer with this bundle") as refused:
+        house.promote(judged, "odd", "p2")
+    assert "gate.unserved=true" in refused.value.next
+    assert house.kinds == MOVE, "nothing was decided and nothing registered"
+    assert len(house.store.made) == 1
+    assert not (house.root / "p2").exists()
+    assert house.promote(judged, "odd", "p2", policy={"unserved": True}).outcome is Outcome.PROMOTE
+
+
+def test_a_first_model_of_volumes_is_promoted_and_marked_and_its_kind_follows_it(house: House) -> None:
+    made = bundles(house, three=STACKED, four=STACKED)
+    assert house.promote(house.judged("e1", first(made["three"])), "three", "p1").outcome is Outcome.PROMOTE
+    assert house.store.tagged[made["three"]]["parfocal.unserved"].startswith("its networks look at neighbouring")
+    evidence = json.loads((house.root / "p1" / "evidence.json").read_text())
+    assert "neighbouring slices" in evidence["model"]["unserved"]
+    assert "Not served by the segmenter: " in (house.root / "p1" / "model_card.md").read_text()
+    judged = house.judged("e2", better(made["four"], made["three"]))
+    assert house.promote(judged, "four", "p2").outcome is Outcome.PROMOTE
+    assert house.champion == "2"
+    assert house.promote(judged, "four", "p3").outcome is Outcome.PROMOTE, "and the same command again"
+
+
+def test_a_first_model_that_answers_clicks_has_to_be_asked_for(house: House) -> None:
+    """Otherwise one that answers pictures could never follow: the two are not judged against one another."""
+    made = bundles(house, clicked=CLICKED, next=CLICKED)
+    judged = house.judged("e1", first(made["clicked"]))
+    with pytest.raises(UsageError, match="has no champion yet, and the segmenter cannot answer") as refused:
+        house.promote(judged, "clicked", "p1")
+    assert "PARFOCAL_CLICKS_MODEL" in refused.value.next
+    house.promote(judged, "clicked", "p1", policy={"unserved": True})
+    after = house.judged("e2", better(made["next"], made["clicked"]))
+    assert house.promote(after, "next", "p2").outcome is Outcome.PROMOTE
+
+
+def test_what_the_segmenter_answers_with_is_promoted_unmarked(house: House) -> None:
+    house.promote(house.judged("e1", first(house.one)), "one", "p1")
+    assert "parfocal.unserved" not in house.store.tagged[house.one]
+    assert json.loads((house.root / "p1" / "evidence.json").read_text())["model"]["unserved"] == ""
+    assert "Not served" not in (house.root / "p1" / "model_card.md").read_text()

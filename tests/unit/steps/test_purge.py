@@ -1,10 +1,16 @@
 """A purge that was killed can be given again."""
 
+import json
+import shutil
 from pathlib import Path
 
 import numpy as np
+import pytest
+from click.testing import CliRunner
 
+from parfocal.cli import parfocal
 from parfocal.core.manifest import verify
+from parfocal.memory import replacing
 from parfocal.memory.buffer import Memory
 from parfocal.preprocessing.shards import Arrays
 from parfocal.steps import purge
@@ -25,3 +31,60 @@ def test_killed_after_it_wrote_beside_the_same_purge_goes_through(tmp_path: Path
     verify(place, "memory")
     assert Memory.read(place).arrays("disc")["A"].case_ids == ("b",)
     assert [one.name for one in tmp_path.iterdir()] == ["memory"]
+
+
+class Killed(BaseException):
+    """Nothing catches it."""
+
+
+def killed_at(monkeypatch: pytest.MonkeyPatch, renames: int) -> None:
+    """Have the process die before a rename of that number, or when the old folder is to be deleted."""
+    made, rename = [], Path.rename
+
+    def dying(self: Path, target: Path) -> Path:
+        if self.name.startswith("memory"):
+            made.append(target)
+            if len(made) > renames:
+                raise Killed
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", dying)
+    remove = shutil.rmtree
+    monkeypatch.setattr(
+        replacing.shutil, "rmtree",
+        lambda place, **named: (_ for _ in ()).throw(Killed) if Path(place).name.startswith(".") and renames > 1
+        else remove(place, **named),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("renames", [0, 1, 2])
+@pytest.mark.parametrize("reader", ["purge", "read"])
+def test_killed_at_any_rename_whoever_comes_next_finishes_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, renames: int, reader: str
+) -> None:
+    place = tmp_path / "memory"
+    memory(place)
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        killed_at(patch, renames)
+        purge.run([place], patient="p")
+    if reader == "purge":
+        purge.run([place], patient="p")
+    found = Memory.read(place)
+    gone = renames > 0 or reader == "purge"
+    assert found.arrays("disc")["A"].case_ids == (("b",) if gone else ("a", "b"))
+    assert len(found.purges) == (renames > 0) + (reader == "purge")
+    left = {one.name for one in tmp_path.iterdir()}
+    assert left == {"memory"} if gone else "memory" in left, "the patient's pictures are gone"
+
+
+def test_the_command_line_finishes_it_though_the_folder_is_not_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    memory(tmp_path / "memory")
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        killed_at(patch, 1)
+        purge.run([tmp_path / "memory"], patient="p")
+    assert not (tmp_path / "memory").exists()
+    found = CliRunner().invoke(parfocal, ["memory", "show", str(tmp_path / "memory"), "--json"])
+    assert found.exit_code == 0, found.output
+    assert json.loads(found.output)["kept"]["disc"]["A"]["pictures"] == 1

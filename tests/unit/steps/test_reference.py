@@ -8,12 +8,13 @@ import learning_kit
 import pytest
 from data_kit import Notes, picture, write
 
-from parfocal.core import manifest
+from parfocal.core import bundle, manifest
 from parfocal.core.bundle import REFERENCE
 from parfocal.core.types import Split
 from parfocal.drift import reference as drift
 from parfocal.preprocessing.shards import read_dataset
-from parfocal.steps import reference
+from parfocal.steps import pretrain, reference, train
+from parfocal.steps import unlabelled as plain_pictures
 
 
 def photos(folder: Path, count: int, unlabelled: int) -> Path:
@@ -32,12 +33,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_bundle_carries_its_reference_under_seal(folder: Path) -> None:
-    bundle = folder / "first"
-    assert REFERENCE in manifest.read(bundle).files
-    assert reference.identity(bundle) == manifest.read(bundle).files[REFERENCE]
-    fitted = drift.read(bundle / REFERENCE)
+    first = folder / "first"
+    assert REFERENCE in manifest.read(first).files
+    assert reference.identity(first) == manifest.read(first).files[REFERENCE]
+    fitted = drift.read(first / REFERENCE)
     assert fitted.instruments == ("A",)
-    assert manifest.sha256(bundle / "cup" / "weights.safetensors") in fitted.extractor
+    assert manifest.sha256(first / "cup" / "weights.safetensors") in fitted.extractor
 
 
 def test_no_training_patient_is_in_it(folder: Path) -> None:
@@ -103,3 +104,36 @@ def test_labelled_cases_that_nobody_trained_on_teach_what_predicts_the_dice(
     assert set(told["dice"]) == labelled, "cases without masks and training cases have no true Dice here"
     assert all(set(dice) == {"disc", "cup"} for dice in told["dice"].values())
     assert all(0 <= value <= 1 for dice in told["dice"].values() for value in dice.values())
+
+
+def test_what_was_learned_from_without_labels_is_left_out(folder: Path) -> None:
+    """Restoration before a training looks at every unlabelled picture; so does the adaptation of statistics."""
+    dataset = read_dataset(folder / "a")
+    seen = plain_pictures.patients(folder / "a", [folder / "a"])
+    assert seen == {case.patient for case in dataset.unlabelled}
+    used = {case.id for _, _, case in reference._unused([folder / "a"], seen)}
+    assert used == {c.id for c in (*dataset.on(Split.VALIDATION), *dataset.on(Split.TEST))}
+
+
+@pytest.mark.parametrize(("objective", "seen"), [("restore", True), ("localize", False)])
+def test_a_pretrained_network_says_what_its_bundle_has_seen(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, objective: str, seen: bool
+) -> None:
+    told: list[set[str]] = []
+    monkeypatch.setattr(train.reference, "write", lambda *_, learned, **__: told.append(set(learned)))
+    config = learning_kit.config(f"pretrain.objective.name={objective}", "pretrain.steps=1", "train.steps=1")
+    rest = {"state": tmp_path, "run": learning_kit.Untracked(), "reporter": Notes()}
+    pretrain.run([folder / "a"], tmp_path / "p", config, key="p", **rest)  # type: ignore[arg-type]
+    train.run(
+        [folder / "a"],
+        tmp_path / "t",
+        tmp_path / "m",
+        config,
+        key="t",
+        pretrained=tmp_path / "p",
+        **rest,  # type: ignore[arg-type]
+    )
+    dataset = read_dataset(folder / "a")
+    assert ({case.patient for case in dataset.unlabelled} <= told[0]) is seen
+    assert {case.patient for case in dataset.on(Split.TRAIN)} <= told[0]
+    assert [one.unlabelled for one in bundle.read(tmp_path / "t").datasets] == [seen]

@@ -22,7 +22,7 @@ from parfocal.inference.predictor import Predictor
 from parfocal.memory.buffer import Memory
 from parfocal.memory.sampler import Sampler, Source
 from parfocal.preprocessing.shards import read_dataset
-from parfocal.steps import retrain, segment, unlabelled
+from parfocal.steps import course, reference, retrain, segment, unlabelled
 from parfocal.steps.config import RunConfig
 from parfocal.steps.drawing import Drawer
 from parfocal.steps.learning import Learner
@@ -89,10 +89,11 @@ def test_the_newest_is_the_last_instrument_that_a_network_had_labels_of(
     champion = bundle.read(folder / "first")
     later = champion.datasets[0].model_copy(update={"instrument": "C"})
     before = champion.model_copy(update={"datasets": (*champion.datasets, later)})
-    monkeypatch.setattr(retrain, "learn", lambda lesson, *_: lesson)
-    course = retrain._Course(folder / "b", folder / "first", before, (), None, None)  # type: ignore[arg-type]
+    monkeypatch.setattr(course, "learn", lambda lesson, *_: lesson)
+    retraining = course.Course(folder / "b", folder / "first", before, (), None, None)  # type: ignore[arg-type]
     pictures = Memory.read(folder / "first-memory").arrays("cup")
-    taught = course.teach("cup", pictures["A"], champion.structures["cup"], Memory(), pictures, dict, {})
+    past = course.Rehearsal(pictures, dict)
+    taught = retraining.teach("cup", pictures["A"], champion.structures["cup"], Memory(), past, {})
     assert taught[0].newest == "A"
 
 
@@ -161,6 +162,24 @@ def test_adapting_takes_pictures_that_nobody_labelled_as_the_champion_frames_the
     before, after = (load_file(at / "disc" / "weights.safetensors") for at in (folder / "first", tmp_path / "adapted"))
     moved = {name.rpartition(".")[2] for name in before if (before[name] != after[name]).any()}
     assert {"running_mean", "running_var"} <= moved <= {"running_mean", "running_var", "num_batches_tracked"}
+    spec = bundle.read(tmp_path / "adapted")
+    assert [one.unlabelled for one in spec.datasets] == [False, True]
+    assert unlabelled.learned(spec.datasets) == {case.patient for case in read_dataset(tmp_path / "u").unlabelled}
+    seen = []
+    with pytest.MonkeyPatch.context() as patch:
+        observe = reference._observe
+        patch.setattr(reference, "_observe", lambda *a, **k: seen.append(a[3].id) or observe(*a, **k))
+        for number, name in enumerate(("replay", "bn_adapt")):  # what an earlier retrain has seen stays seen
+            retrain.run(
+                folder / "b" if name == "replay" else tmp_path / "v", tmp_path / "adapted", tmp_path / name,
+                tmp_path / f"memory-{number}",
+                learning_kit.config(f"retrain.strategy.name={name}", *QUICK, instrument="B"), state=tmp_path, key=name,
+                run=learning_kit.Untracked(), reporter=data_kit.Notes(),
+            )  # fmt: skip
+            assert not {"U-x0", "U-x1", "U-x2"} & set(seen), "a picture that was learned from"
+            assert any(case.startswith("U-u") for case in seen), "held-out cases"
+            seen.clear()
+    assert [one.unlabelled for one in bundle.read(tmp_path / "replay").datasets] == [False, True, False]
 
 
 def command(*words: str) -> str:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from learning_kit import Untracked
 
+from parfocal import models
 from parfocal.core import bundle, manifest, scores
 from parfocal.core.bundle import Bundle, StructureModel
 from parfocal.core.errors import DataContractError, UsageError
@@ -18,7 +19,8 @@ from parfocal.inference.predictor import Predictor
 from parfocal.memory.buffer import Memory
 from parfocal.phantoms.photograph import case
 from parfocal.preprocessing.shards import read_arrays
-from parfocal.steps import evaluate, retrain, together, train
+from parfocal.steps import course, evaluate, retrain, together, train
+from parfocal.steps.remembering import logits_of
 
 FRAME = ("recipe.one_frame=true", "data.reader=phantom", "static_augmentation.copies=1")
 TOGETHER = (
@@ -31,6 +33,7 @@ TOGETHER = (
     "evaluate.overlays=0",
     "evaluate.resamples=200",
 )
+TASK = ("disc", "cup")
 
 
 def phantoms(folder: Path, camera: str, first: int, count: int) -> Path:
@@ -150,6 +153,54 @@ def test_it_learns_another_camera_whose_cups_nobody_drew(
     before = Memory.read(place / "first-memory")
     for name in ("disc", "cup"):
         assert memory.arrays(name)["A"].case_ids == before.arrays("disc")["A"].case_ids
+
+
+def test_dark_experience_keeps_and_uses_what_one_network_said_of_every_exemplar(
+    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of all classes, for structures that were drawn in other cases too; and no more than so many cases in all."""
+    photos = data_kit.source(tmp_path / "photos-b", data_kit.patients(8, "q"), cups=False, seed=3)
+    data_kit.dataset(photos, tmp_path / "b", FRAME[0], instrument="B", champion=place / "first")
+    asked = ("retrain.strategy.name=derpp", "retrain.train.steps=2", "retrain.exemplars_in_all=5")
+    made = teach(tmp_path / "b", place / "first", tmp_path / "next", *asked, notes=data_kit.Notes())
+    memory = Memory.read(Path(bundle.read(made).memory_uri))
+    cases = {name: {who: set(arrays.case_ids) for who, arrays in memory.arrays(name).items()} for name in TASK}
+    assert {name: set(memory.logits(name)) for name in TASK} == {"disc": {"A", "B"}, "cup": {"A"}}
+    assert cases["cup"]["A"] == cases["disc"]["A"]
+    assert len(cases["disc"]["A"]) + len(cases["disc"]["B"]) == 5
+    classes = together.classes_in(bundle.read(made), learning_kit.config())
+    assert classes is not None
+    kept, past = together.logits_of(memory, classes), together.rehearsed(memory, classes)
+    network = models.load(place / "first" / "together")
+    assert np.abs(kept["A"] - logits_of(network, past["A"].image)).max() < 0.05, "what the champion said of its own"
+    network = models.load(made / "together")
+    assert np.abs(kept["B"] - logits_of(network, past["B"].image)).max() < 0.05
+    for name, of in cases.items():
+        for who in of:
+            assert memory.logits(name)[who].shape == (len(of[who]), classes.count, 32, 32)
+
+    told = []
+    monkeypatch.setattr(course, "learn", lambda lesson, *_: told.append(lesson) or (_ for _ in ()).throw(Stop))
+    with pytest.raises(Stop):
+        teach(tmp_path / "b", made, tmp_path / "again", *asked, notes=data_kit.Notes())
+    for who in ("A", "B"):
+        np.testing.assert_array_equal(told[0].logits[who], kept[who])
+        assert len(told[0].past[who]) == len(kept[who])
+
+
+class Stop(Exception):
+    """As far as it is needed."""
+
+
+def test_a_bounded_memory_of_one_network_counts_each_case_once(place: Path, tmp_path: Path) -> None:
+    """The cups of B are not drawn; bounded structure by structure the cup would keep more of A than the disc."""
+    photos = data_kit.source(tmp_path / "photos-b", data_kit.patients(8, "q"), cups=False, seed=3)
+    data_kit.dataset(photos, tmp_path / "b", FRAME[0], instrument="B", champion=place / "first")
+    asked = ("retrain.strategy.name=finetune", "retrain.train.steps=1", "retrain.exemplars_in_all=4")
+    made = teach(tmp_path / "b", place / "first", tmp_path / "next", *asked, notes=data_kit.Notes())
+    memory = Memory.read(Path(bundle.read(made).memory_uri))
+    found = {(who, case) for name in TASK for who, arrays in memory.arrays(name).items() for case in arrays.case_ids}
+    assert len(found) == 4
 
 
 def test_frames_of_their_own_are_refused_with_what_to_do(tmp_path: Path) -> None:

@@ -29,10 +29,13 @@ def test_batch_norms_alone_learn() -> None:
     assert {id(p) for p in model.parameters() if p.requires_grad} == norms
 
 
-def test_a_network_without_batch_norms_is_refused() -> None:
+@pytest.mark.parametrize("strategy", [InstrumentNorm, BnAdapt])
+def test_a_network_without_batch_norms_is_refused(strategy: type[InstrumentNorm | BnAdapt]) -> None:
+    """Adapting statistics that are not there would give the champion back without a word."""
     model = models.build("unet", {"depth": 1, "width": 4, "increment": 1.0, "batch_norm": False})
-    with pytest.raises(UsageError, match="no batch norm"):
-        InstrumentNorm(PlainSettings()).prepare(model)
+    with pytest.raises(UsageError, match="no batch norm") as refused:
+        strategy(PlainSettings()).prepare(model)
+    assert {InstrumentNorm: "instrument_norm", BnAdapt: "bn_adapt"}[strategy] in str(refused.value.where)
 
 
 def weights(value: float) -> Weights:

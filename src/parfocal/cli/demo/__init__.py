@@ -31,13 +31,26 @@ NAME = re.compile(r"\w[\w .-]{0,99}")
 @click.option(
     "--out", default="runs/demo", show_default=True, type=click.Path(path_type=Path), help="Everything goes here."
 )
+@click.option(
+    "--annotate",
+    type=click.IntRange(min=8),
+    is_flag=False,
+    flag_value=12,
+    default=None,
+    metavar="[LABELS]",
+    help="You label the new camera, on the monitor's page: so many cases, 12 unless you say.",
+)
 @click.option("--wait/--no-wait", default=True, show_default=True, help="Keep the pages up at the end, until Ctrl-C.")
-def demo(data: Path | None, new: Path | None, out: Path, wait: bool) -> None:
+def demo(data: Path | None, new: Path | None, out: Path, annotate: int | None, wait: bool) -> None:
     """Watch a new camera being noticed, learned and served: endpoint, drift alarm, pipeline, gate, promotion.
 
     Starts MLflow, the segmenter, the monitor and, when installed, Prometheus with Alertmanager, on free ports of this
     machine, and stops them at the end. Without arguments the patients are simulated. --data and --new take your own
     folders (images/NAME.jpg, disc/NAME.png, cup/NAME.png). Nothing outside --out is written.
+
+    With --annotate nobody plays the annotator: a small model learns to answer clicks, photographs are kept, and after
+    the alarm the demo waits until you have labelled the new camera's cases. The gate needs 20 test cases to decide by
+    itself, so about 40 labels; with fewer it may leave the decision to you. docs/annotate.md goes through it.
 
     Exit codes: 0 promoted, or the gate leaves it to a person; 4 refused; 6 a service or a pipeline failed;
     130 Ctrl-C before the end.
@@ -51,7 +64,7 @@ def demo(data: Path | None, new: Path | None, out: Path, wait: bool) -> None:
     for name in FOREIGN:
         os.environ.pop(name, None)
     with tidy(out):
-        play(out, folders, wait=wait)
+        play(out, folders, wait=wait, annotate=annotate or 0)
 
 
 def _folders(data: Path | None, new: Path | None) -> tuple[Path, Path] | None:

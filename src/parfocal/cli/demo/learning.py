@@ -21,12 +21,13 @@ SHOW = 20
 """Cases between two looks at a camera that should be quiet."""
 
 
-def learn(stage: Stage, cast: Cast, served: Served, came: Arrival) -> Lesson:
-    """Labels arrive; the pipeline runs while requests keep coming; the endpoint swaps if the gate promotes."""
-    with stage.phase("labels", f"{len(cast.labels)} cases of {cast.new} are handed in"):
-        byhand.lay_out(stage, cast) if came.silence else _hand_in(stage, cast)
-    if cast.simulated:
-        view.line("The phantoms' own truth plays the annotator.")
+def learn(stage: Stage, cast: Cast, served: Served, came: Arrival, *, handed_in: bool = False) -> Lesson:
+    """Labels arrive; the pipeline runs while requests keep coming; the endpoint swaps if the gate promotes.
+
+    With `handed_in` a person has labelled the cases already.
+    """
+    if not handed_in:
+        _labels(stage, cast, came)
     failed, swap = len(stage.clinic.failed), None
     starter = "a person" if came.silence else "the trigger"
     with Flow(stage.clinic, [cast.background, cast.afterwards], FLOW_SECONDS) as flow:
@@ -62,6 +63,13 @@ def afterwards(stage: Stage, cast: Cast) -> Traffic | None:
     alarms = [*watch.alarms(state, cast.new), *watch.alarms(state, cast.known)]
     view.line(f"alarms since the promotion: {len(alarms)}")
     return Traffic(sent, len(alarms))
+
+
+def _labels(stage: Stage, cast: Cast, came: Arrival) -> None:
+    with stage.phase("labels", f"{len(cast.labels)} cases of {cast.new} are handed in"):
+        byhand.lay_out(stage, cast) if came.silence else _hand_in(stage, cast)
+    if cast.simulated:
+        view.line("The phantoms' own truth plays the annotator.")
 
 
 def _hand_in(stage: Stage, cast: Cast) -> None:

@@ -35,8 +35,8 @@ def prepare(stage: Stage, folders: tuple[Path, Path] | None) -> Cast:
     return cast
 
 
-def learn_first(stage: Stage, cast: Cast) -> None:
-    """The pipeline `initial`.
+def learn_first(stage: Stage, cast: Cast) -> Mapping[str, str]:
+    """The pipeline `initial`; its outputs, folder by name.
 
     Raises:
         GateRefusedError: its model was refused, so there is nothing to serve.
@@ -54,6 +54,7 @@ def learn_first(stage: Stage, cast: Cast) -> None:
             where=Path(outputs["evaluation"]) / "report.html",
             next=f"give more labelled images of {cast.known}",
         )
+    return outputs
 
 
 def _approve(stage: Stage, outputs: Mapping[str, str], known: str) -> None:

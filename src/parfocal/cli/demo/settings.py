@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from parfocal.steps.config import RunConfig
+    from parfocal.training.config import TrainConfig
 
 COMMON = {"batch_size": 8, "augment": {"rotation": 30, "shift": 0.08, "zoom": [0.85, 1.2]}}
 SETTINGS: dict[str, Any] = {
@@ -21,6 +22,18 @@ SETTINGS: dict[str, Any] = {
 PHOTOGRAPHS: dict[str, Any] = {**SETTINGS["train"], "steps": 320, "steps_for": {"cup": 360}}
 """How a first model learns real photographs: with the phantoms' 150 steps the cup's network of 49 training patients was
 no better than the constant mask, and the gate refused it."""
+
+
+CLICKS: dict[str, Any] = {
+    "model": SETTINGS["model"],
+    "train": {
+        **COMMON, "steps": 240, "learning_rate": 0.002, "validate_every": 80,
+        "objective": {"name": "interact", "max_clicks": 3},
+    },
+}  # fmt: skip
+"""How the model that answers clicks learns, for `--annotate`."""
+DIALOGUE = 1.7
+"""A picture of a dialogue of one to three clicks takes so many times what a plain one does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +76,19 @@ def run_config(instrument: str = "") -> RunConfig:
     return RunConfig.parse({**SETTINGS, "train": train, "data": {"instrument": instrument}}, where="demo")
 
 
-def pictures(instrument: str) -> int:
-    """How many pictures training sees in all, when this instrument is the first."""
+def clicks_config(instrument: str) -> RunConfig:
+    """Settings of the model that answers clicks."""
+    from parfocal.steps.config import RunConfig
+
+    return RunConfig.parse({**CLICKS, "data": {"instrument": instrument}}, where="demo")
+
+
+def pictures(instrument: str, *, clicks: bool = False) -> int:
+    """How many pictures training sees in all, when this instrument is the first; with a model for clicks or without."""
     config = run_config(instrument)
-    parts = (config.train, config.retrain.train)
-    return sum(train.for_structure(name).steps * train.batch_size for train in parts for name in ("disc", "cup"))
+    found = _pictures(config.train) + _pictures(config.retrain.train)
+    return found + (int(DIALOGUE * _pictures(clicks_config(instrument).train)) if clicks else 0)
+
+
+def _pictures(train: TrainConfig) -> int:
+    return sum(train.for_structure(name).steps * train.batch_size for name in ("disc", "cup"))

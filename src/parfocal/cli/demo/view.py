@@ -130,6 +130,17 @@ def by_hand(silence: str, command: str) -> None:
     line("\nThe demo does the same now.")
 
 
+def page(address: str, name: str) -> None:
+    """Where a person labels, and what to do there."""
+    console().print(f"[bold]{_plain(address)}[/]", soft_wrap=True)
+    paragraph(
+        f"Open it on this machine. N takes the next case of {name}. Training cases begin with the model's masks: click "
+        "where the disc or the cup should be (left) or should not be (right), brush the last pixels, A accepts. Test "
+        "cases are drawn by hand, an ellipse (L) for each structure. ? shows every key. The retrain starts with the "
+        "last label."
+    )
+
+
 def logs(out: Path) -> None:
     """Where what was written can be read, of a demo that did not come to its end."""
     places = {"services": out / "state" / "logs", "first model": out / "pipelines", "retrain": out / "state" / "runs"}

@@ -1,0 +1,97 @@
+"""Which side of the split a case to label is for, and how many of each side the next experience takes.
+
+An experience is dealt by quota when nobody drew its patients before. Who labels case by case has to know the side
+first: a case for training is chosen and may be drawn with a model's help; one for validation or the test is neither.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from parfocal_serving.monitor.references import Champion
+from parfocal_serving.monitor.schema import ANNOTATIONS
+from sqlalchemy import Connection, select
+
+from parfocal.core import bundle
+from parfocal.core.errors import ParfocalError
+from parfocal.core.types import Split
+from parfocal.preprocessing import split
+from parfocal.preprocessing.shards import read_dataset
+from parfocal.triggers.labels import Waiting, cases_worth_labelling
+
+PURPOSE = {Split.TRAIN: "train", Split.VALIDATION: "test", Split.TEST: "test"}
+"""How a case is labelled: `train` with a model's help, `test` by hand."""
+logger = logging.getLogger(__name__)
+
+
+def targets(needed: int, have: Mapping[Split, int], quota: split.Quota) -> dict[Split, int]:
+    """How many labelled cases of each side are wanted: of the experience that the trigger waits for or, where it has
+    them, of one that is a case larger."""
+    total = max(needed, sum(have.values()) + 1)
+    return dict(zip(split.ORDER, split.counts(total, quota), strict=True))
+
+
+def labelled(purposes: Mapping[str, int], quota: split.Quota) -> Counter[Split]:
+    """Labelled cases by side, of a table's `purpose`; those without one will be dealt by the quota."""
+    found: Counter[Split] = Counter({side: purposes.get(side, 0) for side in split.ORDER})
+    dealt = split.counts(purposes.get("", 0), quota)
+    return found + Counter(dict(zip(split.ORDER, dealt, strict=True)))
+
+
+def drawn(cases: Sequence[Waiting], known: Mapping[str, Split], key: str, share: float) -> dict[Split, list[str]]:
+    """Ids by side; test and validation in random order, validation and training of the same cases.
+
+    Args:
+        cases: that wait.
+        known: side of patients for whom it is settled.
+        key: of the hash that says which patients are for the test.
+        share: of the patients that are for the test.
+    """
+    plan = cases_worth_labelling(cases, train=0, test=len(cases), key=key, share=share, known=known)
+    taken = set(plan.test)
+    rest = [case for case in cases if case.id not in taken]
+    free = [case for case in rest if known.get(case.patient) is not Split.TRAIN]
+    # With every patient on the test's side the answer is all of them in the order of the hash.
+    shuffled = cases_worth_labelling(free, train=0, test=len(free), key=key, share=1.0).test
+    settled = [case.id for case in free if known.get(case.patient) is Split.VALIDATION]
+    unsettled = [case.id for case in rest if known.get(case.patient) is not Split.VALIDATION]
+    validation = [*settled, *(name for name in shuffled if name not in set(settled))]
+    return {Split.TEST: list(plan.test), Split.VALIDATION: validation, Split.TRAIN: unsettled}
+
+
+def given_out(connection: Connection, task: str) -> dict[str, Split]:
+    """Side of every patient of whom a case was ever given out."""
+    query = select(ANNOTATIONS.c.patient, ANNOTATIONS.c.side).where(ANNOTATIONS.c.task == task).distinct()
+    found: dict[str, Split] = {}
+    for patient, side in connection.execute(query):
+        found[patient] = split.most_cautious(found.get(patient), Split(side))
+    return found
+
+
+class Frozen:
+    """Sides that the champion's datasets froze, read once a champion. Where a dataset is not on this machine, its
+    patients' sides are not known here, and the split itself sees to them."""
+
+    def __init__(self) -> None:
+        self._of: str | None = None
+        self._sides: dict[str, Split] = {}
+
+    def sides(self, champion: Champion | None) -> Mapping[str, Split]:
+        folder = champion.folder if champion else ""
+        if folder != self._of:
+            self._of, self._sides = folder, dict(_read(Path(folder))) if folder else {}
+        return self._sides
+
+
+def _read(folder: Path) -> Iterable[tuple[str, Split]]:
+    found: dict[str, Split] = {}
+    try:
+        for reference in bundle.parse(folder).datasets:
+            for case in read_dataset(Path(reference.uri)).cases:
+                found[case.patient] = split.most_cautious(found.get(case.patient), case.split)
+    except (ParfocalError, OSError) as error:
+        logger.info("the champion's datasets are not here: %s", " ".join(str(error).split()))
+    return found.items()

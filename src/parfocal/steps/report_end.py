@@ -1,0 +1,54 @@
+"""A pipeline has ended: one entry of the ledger, whoever started it and however it went."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from parfocal.core.errors import UsageError
+from parfocal.core.protocols import Ledger, LedgerEntry
+from parfocal.steps.config import RunConfig
+
+RUN_ENDED = "run-ended"
+STATES = {"SUCCEEDED": "succeeded", "COMPLETE": "succeeded", "CANCELLED": "cancelled", "CANCELED": "cancelled"}
+"""Kubeflow's words in those of `parfocal.core.protocols.Launcher`; all others are a failure."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How a pipeline's steps ended.
+
+    Attributes:
+        pipeline: its name.
+        key: idempotency key.
+        state: Kubeflow's word, such as ``SUCCEEDED`` or ``FAILED``.
+        job: Kubeflow's name of the run.
+        error: what failed, as far as Kubeflow says.
+    """
+
+    pipeline: str
+    key: str
+    state: str
+    job: str
+    error: str = ""
+
+
+def run(ended: Ended, config: str, *, ledger: Ledger, task: str) -> LedgerEntry:
+    """Append the entry; the same end of the same run a second time changes nothing.
+
+    Args:
+        config: JSON of the run's configuration.
+        task: to write it under where `config` cannot be read, which is why that run failed.
+    """
+    try:
+        task = RunConfig.from_json(config).task
+    except UsageError:
+        pass
+    state = STATES.get(ended.state, "failed")
+    body = {
+        "pipeline": ended.pipeline,
+        "key": ended.key,
+        "state": state,
+        "run": ended.job,
+        "error": "" if state == "succeeded" else ended.error,
+    }
+    return ledger.append(RUN_ENDED, task, f"{ended.key}:{ended.job}:{state}", body)

@@ -1,0 +1,72 @@
+"""Where a training goes on: its checkpoints, and whether they are of this training and no other."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from parfocal.core.errors import UsageError
+from parfocal.core.protocols import Reporter
+from parfocal.training import checkpoint as checkpoints
+from parfocal.training.checkpoint import Checkpoint
+from parfocal.training.state import RESIDENT, State, differing
+
+
+@dataclass(eq=False)
+class Bookmark:
+    """The checkpoints of one training; used by the first process alone.
+
+    Attributes:
+        folder: of the checkpoints; None for a training that keeps none.
+        fingerprint: what a continuation must share (`state.fingerprint`).
+        wherever: it may have been the device or the host that changed the pictures.
+        stage: name of the training.
+    """
+
+    folder: Path | None
+    fingerprint: dict[str, Any]
+    wherever: bool
+    stage: str
+    reporter: Reporter
+
+    def read(self) -> Checkpoint | None:
+        """The last whole checkpoint; None when there is none.
+
+        Raises:
+            UsageError: it is of another training.
+        """
+        found = checkpoints.latest(self.folder, self.reporter.note) if self.folder is not None else None
+        if found is None:
+            return None
+        if self.wherever:  # what was free when it began decides, not what is free now
+            self.fingerprint.pop(RESIDENT, None)
+            self.fingerprint |= {RESIDENT: True} if was_resident(found) else {}
+        names = differing(found.meta["fingerprint"], self.fingerprint)
+        if names:
+            raise UsageError(
+                f"the checkpoint was made with something else: {', '.join(names)}",
+                where=self.folder,
+                expected="the settings and inputs of the run that was stopped",
+                next="give those again, or another --key, or remove the folder",
+            )
+        self.reporter.note(f"{self.stage} goes on from step {found.step} of {found.meta['state']['steps']}")
+        return found
+
+    def save(self, state: State, tensors: Mapping[str, torch.Tensor]) -> None:
+        """Keep a checkpoint of `state`.
+
+        Raises:
+            OutsideServiceError: it cannot be written.
+        """
+        if self.folder is not None:
+            meta = {"state": asdict(state), "fingerprint": self.fingerprint}
+            checkpoints.save(self.folder, state.done, tensors, meta)
+
+
+def was_resident(found: Checkpoint) -> bool:
+    """Whether the device changed the pictures of the training that a checkpoint is of."""
+    return RESIDENT in found.meta["fingerprint"]
