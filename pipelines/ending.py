@@ -23,10 +23,8 @@ def reported(placements: Placements, *, name: str, display_name: str, descriptio
         @wraps(steps)
         def whole(*given: Any) -> Any:
             arguments = dict(zip(signature(steps).parameters, given, strict=True))
-            done = inside(**arguments).set_display_name("Steps")
-            told = report_end(
-                pipeline=name, config=arguments["config"], idempotency_key=arguments["idempotency_key"]
-            )
+            done = inside(**arguments).set_display_name("Steps").set_caching_options(enable_caching=False)
+            told = report_end(pipeline=name, config=arguments["config"], idempotency_key=arguments["idempotency_key"])
             place(told.after(done).ignore_upstream_failure(), placements.promote, placements.platform)
             told.set_display_name("Report the end")
             outputs = signature(steps).return_annotation

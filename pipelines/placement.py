@@ -1,8 +1,8 @@
 """Where the steps of a pipeline run on a cluster: GPU pools, shared memory, retries, time limits, volumes, addresses.
 
-A placement file is YAML with a section a step and `platform` for what all steps share. `gpu` and `cpu` come with this
-package; `parfocal pipeline compile --placement FILE` takes your own. All of it goes into the compiled YAML, and none of
-it has an effect on `kfp.local`.
+A placement file is YAML with a section a step, `platform` for what all steps share, and `pools` for the nodes that
+there are. Those named in `FILES` come with this package; `parfocal pipeline compile --placement FILE` takes your own.
+All of it goes into the compiled YAML, and none of it has an effect on `kfp.local`.
 """
 
 from pathlib import Path
@@ -10,6 +10,7 @@ from typing import Any
 
 import yaml
 from kfp import kubernetes
+from parfocal_pipelines.pools import CPU, QUANTITY, Pool, check
 from pydantic import Field
 
 from parfocal.core.config import Config
@@ -17,8 +18,7 @@ from parfocal.core.errors import UsageError
 
 FILES = Path(__file__).parent
 DEFAULT = "gpu"
-QUANTITY = r"^[0-9]+(E|Ei|P|Pi|T|Ti|G|Gi|M|Mi|K|Ki)?$"
-CPU = r"^([0-9]*[.])?[0-9]+m?$"
+RESOURCE = r"^$|^[a-z0-9.-]+/[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$"
 
 
 class Toleration(Config):
@@ -35,18 +35,34 @@ class Placement(Config):
 
     cpu: str = Field(default="2", pattern=CPU, description="cores requested; no limit, so that idle cores are used")
     memory: str = Field(default="4Gi", pattern=QUANTITY, description="requested, and the limit")
-    accelerator: str = Field(default="", description="resource name, such as nvidia.com/gpu; empty: none")
+    accelerator: str = Field(
+        default="",
+        pattern=RESOURCE,
+        description="resource name: nvidia.com/gpu, a part of one (nvidia.com/mig-1g.10gb, nvidia.com/gpu.shared), "
+        "amd.com/gpu; empty: none, and the step learns on the CPU",
+    )
     accelerators: int = Field(default=1, ge=1, description="how many, where an accelerator is named")
-    node_selector: dict[str, str] = Field(default_factory=dict, description="labels that the node must carry")
+    node_selector: dict[str, str] = Field(
+        default_factory=dict, description="labels that the node must carry: its pool, its type of accelerator"
+    )
     tolerations: tuple[Toleration, ...] = ()
     shared_memory: str | None = Field(
         default=None,
         pattern=QUANTITY,
         description="size of /dev/shm, in memory; the container's own is 64 MiB, too small for loaders and for NCCL",
     )
+    labels: dict[str, str] = Field(
+        default_factory=dict, description="of the pod, such as kueue.x-k8s.io/queue-name for a queue with a quota"
+    )
     retries: int = Field(default=2, ge=0, description="more attempts after a failed one; nodes come and go")
     backoff_seconds: int = Field(default=30, ge=0, description="pause before the first retry; doubles each time")
     timeout_seconds: int = Field(default=3600, ge=1, description="of one attempt's pod (activeDeadlineSeconds)")
+
+    @property
+    def all_attempts_seconds(self) -> int:
+        """Until the last attempt has ended, pauses included. Kubeflow counts from the start of the first attempt and
+        stops trying after an hour if it is not told: a long training would never be tried again."""
+        return (self.retries + 1) * self.timeout_seconds + self.backoff_seconds * (2**self.retries - 1)
 
 
 class Platform(Config):
@@ -68,6 +84,9 @@ class Placements(Config):
     """Contents of a placement file."""
 
     platform: Platform = Platform()
+    pools: dict[str, Pool] = Field(
+        default_factory=dict, description="the cluster's nodes; where there are any, every step must fit on one"
+    )
     preprocess: Placement = Placement()
     pretrain: Placement = Placement()
     study: Placement = Placement()
@@ -77,11 +96,14 @@ class Placements(Config):
     promote: Placement = Placement()
 
 
+STEPS = tuple(name for name, field in Placements.model_fields.items() if field.annotation is Placement)
+
+
 def load(name: str = DEFAULT) -> Placements:
     """Read the placement file of that name, or the file at that path.
 
     Raises:
-        UsageError: there is no such file, or a key or value in it is wrong.
+        UsageError: there is no such file, a key or value in it is wrong, or a step asks for what no node has.
     """
     file = FILES / f"placement_{name}.yaml"
     if not file.is_file():
@@ -90,9 +112,12 @@ def load(name: str = DEFAULT) -> Placements:
         known = ", ".join(sorted(path.stem.removeprefix("placement_") for path in FILES.glob("placement_*.yaml")))
         raise UsageError(f"there is no placement '{name}'", expected=f"{known}, or a YAML file")
     try:
-        return Placements.parse(yaml.safe_load(file.read_text()) or {}, where=file)
+        read = Placements.parse(yaml.safe_load(file.read_text()) or {}, where=file)
     except yaml.YAMLError as error:
         raise UsageError(f"the placement is not YAML: {error}", where=file) from None
+    for step in STEPS:
+        check(step, getattr(read, step), read.pools)
+    return read
 
 
 def place(task: Any, placement: Placement, platform: Platform) -> Any:
@@ -111,10 +136,12 @@ def place(task: Any, placement: Placement, platform: Platform) -> Any:
         kubernetes.add_node_selector(task, label, value)
     for taint in placement.tolerations:
         kubernetes.add_toleration(task, taint.key, taint.operator, taint.value, taint.effect)
+    for label, value in placement.labels.items():
+        kubernetes.add_pod_label(task, label, value)
     if placement.shared_memory:
         kubernetes.empty_dir_mount(task, "shared-memory", "/dev/shm", "Memory", placement.shared_memory)  # noqa: S108
     if placement.retries:
-        task.set_retry(placement.retries, f"{placement.backoff_seconds}s", 2.0)
+        task.set_retry(placement.retries, f"{placement.backoff_seconds}s", 2.0, f"{placement.all_attempts_seconds}s")
     kubernetes.set_timeout(task, placement.timeout_seconds)
     if platform.claim:
         kubernetes.mount_pvc(task, platform.claim, platform.mount)

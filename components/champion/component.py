@@ -18,6 +18,6 @@ def champion(config: str, idempotency_key: str, bundle: dsl.Output[dsl.Model]):
     from parfocal.steps.config import RunConfig
 
     settings, platform = RunConfig.from_json(config), connect()
-    fetched = platform.settings.state / "fetched"
+    fetched = platform.settings.state / "models"
     with kubeflow.sealed(bundle) as (out,):
         step.run(out, settings, key=idempotency_key, store=platform.models, ledger=platform.ledger, fetched=fetched)

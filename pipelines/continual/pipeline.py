@@ -7,6 +7,7 @@ from parfocal_components.evaluate.component import evaluate
 from parfocal_components.preprocess.component import preprocess
 from parfocal_components.promote.component import promote
 from parfocal_components.retrain.component import retrain
+from parfocal_pipelines.ending import reported
 from parfocal_pipelines.placement import Placements, place
 
 
@@ -22,20 +23,24 @@ class Outputs(NamedTuple):
 def build(placements: Placements):
     """Compose the pipeline with its steps placed as `placements` says."""
 
-    @dsl.pipeline(
+    @reported(
+        placements,
         name="parfocal-continual",
         display_name="Parfocal: a new instrument",
         description="Labelled images of a new instrument and the champion in; a challenger that was judged against "
         "the champion on every instrument out, promoted only if it lost nowhere.",
     )
-    def continual(config: str, experience_uri: str, champion_uri: str, idempotency_key: str) -> Outputs:
+    def continual(experience_uri: str, champion_uri: str, idempotency_key: str, config: str = "") -> Outputs:
         """Teach the champion an instrument, judge it on all of them and let the gate decide.
 
         Args:
+            experience_uri: Folder with the labelled images of one instrument, such as s3://bucket/camera-b/3. It must
+                not change afterwards.
+            champion_uri: Folder of the bundle that answers today: the registry says where the version with the alias
+                champion is.
+            idempotency_key: Name of this piece of work, such as camera-b-3. The same key goes on where it was stopped
+                and promotes once.
             config: Canonical JSON of the run's configuration (parfocal config show --json); empty means defaults.
-            experience_uri: Folder with the labelled images of one instrument. It must not change afterwards.
-            champion_uri: Folder of the bundle that answers today.
-            idempotency_key: Name of this piece of work. The same key goes on where it was stopped and promotes once.
         """
         experience = dsl.importer(artifact_uri=experience_uri, artifact_class=dsl.Dataset, reimport=False)
         experience.set_display_name("Experience")

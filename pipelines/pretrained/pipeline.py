@@ -8,6 +8,7 @@ from parfocal_components.preprocess.component import preprocess
 from parfocal_components.pretrain.component import pretrain
 from parfocal_components.promote.component import promote
 from parfocal_components.train.component import train
+from parfocal_pipelines.ending import reported
 from parfocal_pipelines.placement import Placements, place
 
 
@@ -24,19 +25,22 @@ class Outputs(NamedTuple):
 def build(placements: Placements):
     """Compose the pipeline with its steps placed as `placements` says."""
 
-    @dsl.pipeline(
+    @reported(
+        placements,
         name="parfocal-pretrained",
         display_name="Parfocal: first model, pretrained",
         description="Images of a first instrument in, some of them labelled; a network is pretrained on all of "
         "them, and the first model that starts from it is judged and registered.",
     )
-    def pretrained(config: str, experience_uri: str, idempotency_key: str) -> Outputs:
+    def pretrained(experience_uri: str, idempotency_key: str, config: str = "") -> Outputs:
         """Pretrain a network and train the first model of a task from it.
 
         Args:
+            experience_uri: Folder with the labelled images of one instrument, such as s3://bucket/camera-b/3. It must
+                not change afterwards.
+            idempotency_key: Name of this piece of work, such as camera-b-3. The same key goes on where it was stopped
+                and promotes once.
             config: Canonical JSON of the run's configuration (parfocal config show --json); empty means defaults.
-            experience_uri: Folder with the labelled images of one instrument. It must not change afterwards.
-            idempotency_key: Name of this piece of work. The same key goes on where it was stopped and promotes once.
         """
         experience = dsl.importer(artifact_uri=experience_uri, artifact_class=dsl.Dataset, reimport=False)
         experience.set_display_name("Experience")

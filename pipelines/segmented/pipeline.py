@@ -21,14 +21,14 @@ def build(placements: Placements):
         display_name="Parfocal: masks",
         description="Pictures or volumes and a bundle in, their masks with indicators out; nothing is learned.",
     )
-    def segmented(config: str, experience_uri: str, champion_uri: str, idempotency_key: str) -> Outputs:
+    def segmented(experience_uri: str, champion_uri: str, idempotency_key: str, config: str = "") -> Outputs:
         """Draw the masks of a folder with the champion, or with any bundle.
 
         Args:
-            config: Canonical JSON of the run's configuration (parfocal config show --json); empty means defaults.
             experience_uri: Folder of pictures or volumes. Masks beside them measure post-processing on and off.
             champion_uri: Folder of the bundle that draws.
             idempotency_key: Name of this piece of work; names the MLflow run.
+            config: Canonical JSON of the run's configuration (parfocal config show --json); empty means defaults.
         """
         images = dsl.importer(artifact_uri=experience_uri, artifact_class=dsl.Dataset, reimport=False)
         images.set_display_name("Images")

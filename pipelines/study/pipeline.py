@@ -26,12 +26,12 @@ def build(placements: Placements):
         display_name="Parfocal: study",
         description="A paper's question asked again: a grid of trainings, and tables with the paper's figures beside.",
     )
-    def study(config: str, idempotency_key: str) -> Outputs:
+    def study(idempotency_key: str, config: str = "") -> Outputs:
         """Run a study's cells side by side and gather its tables.
 
         Args:
-            config: Canonical JSON of the study's configuration (study, scale, seeds, data); empty means defaults.
             idempotency_key: Name of this piece of work; names the MLflow run.
+            config: Canonical JSON of the study's configuration (study, scale, seeds, data); empty means defaults.
         """
         cells = study_cells(config=config)
         place(cells, placements.preprocess, placements.platform).set_display_name("Data sets and cells")

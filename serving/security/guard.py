@@ -26,6 +26,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 SESSION = "parfocal.session"
 """Key of an ASGI scope under which the guard leaves the session of a page."""
 CSRF = "x-csrf-token"
+SIGN_IN = ("POST", "/api/session")
+"""Its page cannot know the session that it is about to replace; another site's is refused by its origin."""
 _ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 logger = logging.getLogger(__name__)
 
@@ -139,7 +141,8 @@ class Guard:
                 next="parfocal token add NAME --role ROLE",
             )
         sessions, session = self._of.sessions, known.session
-        if sessions and session and writes and not sessions.writes(session, headers.get(CSRF, "")):
+        changes = writes and (scope["method"], scope["path"]) != SIGN_IN
+        if sessions and session and changes and not sessions.writes(session, headers.get(CSRF, "")):
             return problem(403, "not sent by a page of ours", where="X-CSRF-Token", expected="that of /api/session")
         if line.roles and not line.roles & known.caller.roles:
             may, needs = ", ".join(sorted(known.caller.roles)), " or ".join(sorted(line.roles))
@@ -175,7 +178,7 @@ def _credentials(said: str) -> tuple[str, str]:
     if kind.lower() == "bearer":
         return "token", word.strip()
     try:
-        return "password", base64.b64decode(word, validate=True).decode().partition(":")[2] if kind == "Basic" else ""
+        return "password", base64.b64decode(word, validate=True).decode().partition(":")[2] if kind.lower() == "basic" else ""
     except ValueError:
         return "password", ""
 

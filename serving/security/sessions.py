@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import hmac
 import json
@@ -114,6 +115,8 @@ class _Signer(TimestampSigner):
 def _key(file: Path) -> bytes:
     """32 random bytes, made once. Whoever removes the file signs everybody out at the next start."""
     file.parent.mkdir(parents=True, exist_ok=True)
-    if not file.exists():
-        write_secret(file, secrets.token_hex(32))
+    with file.with_name(f"{file.name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # a second monitor that starts at once has the same key
+        if not file.exists():
+            write_secret(file, secrets.token_hex(32))
     return bytes.fromhex(file.read_text().strip())

@@ -71,6 +71,8 @@ class Keeper:
                 except (ParfocalError, OSError) as error:
                     logger.error("nobody is let in by a token: %s", error)
                     self._tokens = Tokens()
+                    if isinstance(error, OSError):  # a disk that is away for a moment; what is wrong in it stays wrong
+                        self._watched.forget()
             return self._tokens
 
 

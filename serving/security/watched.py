@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-Stamp = tuple[int, int, int]
+Stamp = tuple[int, int, int, int]
 
 
 class Watched:
@@ -15,14 +15,18 @@ class Watched:
         self._seen: Stamp | str | None = "never"
 
     def changed(self) -> bool:
-        """Whether it was replaced, written to, made or removed since the last time this was asked; true at first."""
+        """Whether it was replaced, written to, made, removed or opened to others since this was asked; true at first."""
         stamp = self._stamp()
         before, self._seen = self._seen, stamp
         return stamp != before
+
+    def forget(self) -> None:
+        """Have the next look say that it changed: it could not be read at this one."""
+        self._seen = "never"
 
     def _stamp(self) -> Stamp | None:
         try:
             found = self.file.stat()
         except OSError:
             return None
-        return found.st_mtime_ns, found.st_size, found.st_ino
+        return found.st_mtime_ns, found.st_ctime_ns, found.st_size, found.st_ino

@@ -139,6 +139,7 @@ class Champions:
 
     def _follow(self, version: str, checksum: str, folder: Path) -> None:
         old = self.current
+        manifest.read(folder)  # a folder that is none says so
         if reason := bundle.parse(folder).unserved:
             # It is in order, and others ask it. Whoever answered pictures before goes on.
             self.rejected = Rejected(version, checksum, f"not served here: {reason}")

@@ -21,6 +21,7 @@ from typing import Any
 from parfocal.adapters.kubeflow_docker import Containers
 from parfocal.adapters.kubeflow_local import LocalLauncher, LocalRun, run_local
 from parfocal.adapters.kubeflow_remote import KubeflowLauncher, KubeflowSettings, Submitted, submit
+from parfocal.adapters.kubeflow_schedule import Scheduled, schedule
 from parfocal.adapters.kubeflow_spec import Compiled
 from parfocal.core import manifest
 from parfocal.core.errors import ParfocalError, UsageError
@@ -28,12 +29,13 @@ from parfocal.core.scores import EVALUATION, Evaluation
 from parfocal.core.types import Decision
 
 __all__ = [
-    "Containers",
     "Compiled",
+    "Containers",
     "KubeflowLauncher",
     "KubeflowSettings",
     "LocalLauncher",
     "LocalRun",
+    "Scheduled",
     "Submitted",
     "available",
     "compile_all",
@@ -42,6 +44,7 @@ __all__ = [
     "folder",
     "pipeline",
     "run_local",
+    "schedule",
     "sealed",
     "show_decision",
     "show_evaluation",
@@ -90,12 +93,16 @@ def component(name: str) -> Any:
     return loader.load_component_from_file(str(found[name]))
 
 
-def compile_all(out: Path | None = None, placement: str = "") -> list[Path]:
+def compile_all(
+    out: Path | None = None, placement: str = "", *, objects: bool = False, namespace: str = ""
+) -> list[Path]:
     """Compile every component and pipeline anew, in a process of its own.
 
     Args:
         out: folder to write `components/` and `pipelines/` under; None writes each YAML beside its source.
         placement: name of a placement file that comes with the pipelines (``gpu``, ``cpu``), or a path of your own.
+        objects: each pipeline also as Kubernetes' objects Pipeline and PipelineVersion, in `objects/` under `out`.
+        namespace: of these objects; empty names none.
 
     Returns:
         The files written.
@@ -107,6 +114,7 @@ def compile_all(out: Path | None = None, placement: str = "") -> list[Path]:
     command = [sys.executable, "-m", "parfocal_pipelines.compile"]
     command += ["--out", str(out)] if out else []
     command += ["--placement", placement] if placement else []
+    command += ["--objects", "--namespace", namespace] if objects else []
     done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
     if done.returncode:
         kind = UsageError if done.returncode == UsageError.exit_code else ParfocalError

@@ -15,6 +15,7 @@ from parfocal.core.protocols import Reporter
 
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 STARTED = re.compile(r"Executing task '([^']+)'")
+FAILED = re.compile(r"Task '([^']+)' finished with status FAILURE")
 RAISED = re.compile(r"^parfocal\.core\.errors\.(\w+): (.*)$")
 DETAIL = re.compile(r"^  (where|expected|next): (.*)$")
 INDENT = "    "
@@ -29,6 +30,7 @@ class StepLog(io.TextIOBase):
         self._line = ""
         self._tail: deque[str] = deque(maxlen=400)
         self.step = ""
+        self._failed: tuple[str, list[str]] | None = None
 
     def writable(self) -> bool:
         return True
@@ -46,13 +48,14 @@ class StepLog(io.TextIOBase):
 
     def error(self, log: Path) -> ParfocalError:
         """The failed step's own error where it printed one; otherwise the last lines of what it printed."""
-        said = _raised(list(self._tail))
+        step, tail = self._failed or (self.step, list(self._tail))
+        said = _raised(tail)
         if said is None:
-            last = "\n    ".join([line for line in self._tail if line.strip()][-12:])
-            return ParfocalError(f"step '{self.step}' failed:\n    {last}", where=log)
+            last = "\n    ".join([line for line in tail if line.strip()][-12:])
+            return ParfocalError(f"step '{step}' failed:\n    {last}", where=log)
         kind, what, detail = said
         return kind(
-            f"step '{self.step}' failed: {what}",
+            f"step '{step}' failed: {what}",
             where=detail.get("where", ""),
             expected=detail.get("expected", ""),
             next="; ".join(filter(None, (detail.get("next", ""), f"all it printed is in {log}"))),
@@ -64,6 +67,8 @@ class StepLog(io.TextIOBase):
             self._tail.clear()
             self._reporter.note(f"step {self.step}")
         self._tail.append(line)
+        if (failed := FAILED.search(line)) and self._failed is None:  # the step that reports the end comes after it
+            self._failed = (failed[1], list(self._tail))
         if line.startswith("{"):
             self._pass_on(line)
 

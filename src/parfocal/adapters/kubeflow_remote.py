@@ -94,21 +94,21 @@ def submit(
     spec = Compiled.read(pipeline)
     values = spec.check(arguments)
     settings = settings or KubeflowSettings()
-    with _asked(settings):
-        client = _client(settings)
-        experiment = _answered(client.create_experiment(settings.experiment, namespace=_or_none(settings.namespace)))
+    with asked(settings):
+        client = connected(settings)
+        experiment = answered(client.create_experiment(settings.experiment, namespace=or_none(settings.namespace)))
         run_id = _living(client, experiment.experiment_id, name, settings)
         created = run_id is None
         if created:
-            pipeline_id, version_id = _uploaded(client, spec, settings)
-            run_id = _answered(
+            pipeline_id, version_id = uploaded(client, spec, settings)
+            run_id = answered(
                 client.run_pipeline(
                     experiment_id=experiment.experiment_id,
                     job_name=name,
                     params=values,
                     pipeline_id=pipeline_id,
                     version_id=version_id,
-                    service_account=_or_none(settings.service_account),
+                    service_account=or_none(settings.service_account),
                 )
             ).run_id
     return Submitted(str(run_id), f"{settings.host.rstrip('/')}/#/runs/details/{run_id}", created)
@@ -126,12 +126,12 @@ class KubeflowLauncher:
 
     def state(self, run_id: str) -> str:
         """``pending``, ``running``, ``succeeded``, ``failed`` or ``cancelled``."""
-        with _asked(self.settings):
-            run = _answered(_client(self.settings).get_run(run_id))
+        with asked(self.settings):
+            run = answered(connected(self.settings).get_run(run_id))
         return STATES.get(run.state, "pending")
 
 
-def _client(settings: KubeflowSettings) -> Any:
+def connected(settings: KubeflowSettings) -> Any:
     """A `kfp.Client` that waits for no answer longer than a minute.
 
     Stock, it waits for ever, and where no namespace is set it asks the server five times with pauses what a server
@@ -163,45 +163,44 @@ def _limited(request: Any, limits: tuple[int, int], *args: Any, **named: Any) ->
     return request(*args, **{**named, "_request_timeout": named.get("_request_timeout") or limits})
 
 
-def _uploaded(client: Any, spec: Compiled, settings: KubeflowSettings) -> tuple[str, str]:
+def uploaded(client: Any, spec: Compiled, settings: KubeflowSettings) -> tuple[str, str]:
     """Ids of the pipeline and of the version with exactly this file, made where they are missing."""
-    namespace = _or_none(settings.namespace)
-    found = client.list_pipelines(filter=_named(spec.name), namespace=namespace).pipelines
+    namespace = or_none(settings.namespace)
+    found = client.list_pipelines(filter=named(spec.name), namespace=namespace).pipelines
     if found:
         pipeline_id = found[0].pipeline_id
     else:
         wanted = client.api_models.V2beta1Pipeline(
             name=spec.name, display_name=spec.name, description=spec.description, namespace=namespace
         )
-        pipeline_id = _answered(client.pipelines.pipeline_service_create_pipeline(pipeline=wanted)).pipeline_id
-    version = f"{spec.name}-{spec.digest[:12]}"
-    versions = client.list_pipeline_versions(pipeline_id, filter=_named(version)).pipeline_versions
+        pipeline_id = answered(client.pipelines.pipeline_service_create_pipeline(pipeline=wanted)).pipeline_id
+    versions = client.list_pipeline_versions(pipeline_id, filter=named(spec.version)).pipeline_versions
     if versions:
         return pipeline_id, versions[0].pipeline_version_id
-    made = client.upload_pipeline_version(str(spec.file), version, pipeline_id=pipeline_id)
-    return pipeline_id, _answered(made).pipeline_version_id
+    made = client.upload_pipeline_version(str(spec.file), spec.version, pipeline_id=pipeline_id)
+    return pipeline_id, answered(made).pipeline_version_id
 
 
 def _living(client: Any, experiment_id: str, name: str, settings: KubeflowSettings) -> str | None:
     """The run of that name that has not failed or been cancelled, if there is one."""
     answer = client.list_runs(
-        experiment_id=experiment_id, filter=_named(name), namespace=_or_none(settings.namespace), page_size=100
+        experiment_id=experiment_id, filter=named(name), namespace=or_none(settings.namespace), page_size=100
     )
     living = [run for run in answer.runs or [] if STATES.get(run.state) not in ("failed", "cancelled")]
     return str(living[0].run_id) if living else None
 
 
-def _named(name: str) -> str:
+def named(name: str) -> str:
     return json.dumps({"predicates": [{"operation": "EQUALS", "key": "display_name", "stringValue": name}]})
 
 
-def _or_none(text: str) -> str | None:
+def or_none(text: str) -> str | None:
     return text or None
 
 
-def _answered(made: Any) -> Any:
+def answered(made: Any) -> Any:
     """The same object, when the server filled it in. A login page comes with status 200 and fills in nothing."""
-    ids = ("run_id", "pipeline_version_id", "pipeline_id", "experiment_id")
+    ids = ("recurring_run_id", "run_id", "pipeline_version_id", "pipeline_id", "experiment_id")
     if not any(getattr(made, name, None) for name in ids):
         raise OutsideServiceError(
             "the answer is not from a Kubeflow Pipelines API",
@@ -211,7 +210,7 @@ def _answered(made: Any) -> Any:
 
 
 @contextmanager
-def _asked(settings: KubeflowSettings) -> Iterator[None]:
+def asked(settings: KubeflowSettings) -> Iterator[None]:
     """Kubeflow's errors in this program's words; its chatter kept from standard output."""
     from kfp_server_api import ApiException
     from urllib3.exceptions import HTTPError

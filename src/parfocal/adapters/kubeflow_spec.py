@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,18 +62,37 @@ class Compiled:
             documents=documents,
         )
 
-    def check(self, arguments: Mapping[str, str]) -> dict[str, str]:
+    def check(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
         """The arguments, when they are exactly those of the pipeline and none but `config` is empty.
 
+        What the pipeline wants as an object may be given as the text of one (JSON).
+
         Raises:
-            UsageError: one is missing, empty or unknown.
+            UsageError: one is missing, empty, unknown, or no object where there should be one.
         """
         missing = [name for name in self.inputs if not arguments.get(name) and (name != "config")]
         unknown = sorted(set(arguments) - set(self.inputs))
         if missing or unknown:
             said = "; ".join(filter(None, (_said("without", missing), _said("unknown", unknown))))
             raise UsageError(f"wrong arguments: {said}", where=self.name, expected=", ".join(self.inputs))
-        return {name: arguments.get(name, "") for name in self.inputs}
+        return {name: self._typed(name, arguments.get(name, "")) for name in self.inputs}
+
+    def _typed(self, name: str, value: Any) -> Any:
+        declared = self.documents[0]["root"]["inputDefinitions"]["parameters"][name]["parameterType"]
+        if declared != "STRUCT" or isinstance(value, dict):
+            return value
+        try:
+            read = json.loads(value)
+        except json.JSONDecodeError:
+            read = None
+        if not isinstance(read, dict):
+            raise UsageError(f"'{name}' is not a JSON object", where=self.name, expected=self.inputs[name])
+        return read
+
+    @property
+    def version(self) -> str:
+        """Of exactly this file."""
+        return f"{self.name}-{self.digest[:12]}"
 
     @property
     def images(self) -> list[str]:

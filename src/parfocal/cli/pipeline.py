@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import json
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -11,17 +14,30 @@ from parfocal.cli.console import Options, common
 from parfocal.core.config import Config
 from parfocal.core.errors import UsageError
 
-EXPERIENCE = click.option("--experience", required=True, help="Folder or URI of labelled images of one instrument.")
+if TYPE_CHECKING:
+    from parfocal.adapters.kubeflow import KubeflowSettings
+
+EXPERIENCE = click.option(
+    "--experience",
+    "experiences",
+    multiple=True,
+    required=True,
+    help="Folder or URI of labelled images of one instrument. For `fleet` INSTRUMENT=FOLDER, once for each.",
+)
 CHAMPION = click.option("--champion", default="champion", show_default=True, help="Bundle folder, version or alias.")
 KEY = click.option("--key", default="", help="Idempotency key. Default: from the pipeline, its inputs and settings.")
+HOST = click.option("--host", default="", help="Kubeflow Pipelines API. Default: PARFOCAL_KFP_HOST.")
+NAMESPACE = click.option("--namespace", default="", help="Profile namespace. Default: PARFOCAL_KFP_NAMESPACE.")
+EXPERIMENT = click.option("--experiment", default="", help="Experiment; made if it is not there.")
 
 
 @click.group()
 def pipeline() -> None:
-    """List, compile, run and submit the Kubeflow pipelines.
+    """List, compile, run, submit and schedule the Kubeflow pipelines.
 
-    `initial` makes a first model; `continual` teaches the champion a new experience. `run` executes the compiled YAML
-    on this machine with kfp.local, a process a step; `submit` sends the same file to a Kubeflow Pipelines API.
+    `initial` makes a first model; `continual` teaches the champion a new experience, `fleet` several, one after the
+    other. `run` executes the compiled YAML on this machine with kfp.local, a process a step; `submit` sends the same
+    file to a Kubeflow Pipelines API, and `schedule` has that start it by the clock.
     """
 
 
@@ -38,13 +54,17 @@ def list_() -> None:
 @pipeline.command("compile")
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), help="Default: beside each source.")
 @click.option(
-    "--placement", default="", help="gpu, cpu, or a YAML file: node pools, tolerations, retries, time limits."
+    "--placement",
+    default="",
+    help="gpu, cpu, gke, eks, aks, or a YAML file: node pools, tolerations, retries, time limits.",
 )
-def compile_(out: Path | None, placement: str) -> None:
-    """Write every component.yaml and pipeline.yaml anew."""
+@click.option("--objects", is_flag=True, help="Also Kubernetes' objects Pipeline and PipelineVersion, in OUT/objects.")
+@click.option("--namespace", default="", help="Of these objects. Default: that of whoever applies them.")
+def compile_(out: Path | None, placement: str, objects: bool, namespace: str) -> None:
+    """Write every component.yaml and pipeline.yaml anew. A step that fits on no declared node is refused."""
     from parfocal.adapters import kubeflow
 
-    for file in kubeflow.compile_all(out, placement):
+    for file in kubeflow.compile_all(out, placement, objects=objects, namespace=namespace):
         click.echo(file)
 
 
@@ -66,14 +86,21 @@ def compile_(out: Path | None, placement: str) -> None:
 @click.option("--image", default="", help="Of the containers. Default: what the compiled pipeline names.")
 @common
 def run(
-    name: str, experience: str, champion: str, key: str, root: Path, containers: bool, image: str, options: Options
+    name: str,
+    experiences: Sequence[str],
+    champion: str,
+    key: str,
+    root: Path,
+    containers: bool,
+    image: str,
+    options: Options,
 ) -> None:
     """Run the pipeline NAME (or a compiled file) on this machine and wait for its end."""
     from parfocal.adapters import kubeflow
 
     file = kubeflow.pipeline(name)
     with options.reporter() as report:
-        arguments = _arguments(file, experience, champion, key, options)
+        arguments = _arguments(file, experiences, champion, key, options)
         shut_in = kubeflow.Containers(image=image) if containers or image else None
         done = kubeflow.run_local(file, arguments, root, reporter=report, containers=shut_in)
     lines = [f"{output}: {value}" for output, value in done.outputs.items()]
@@ -85,21 +112,27 @@ def run(
 @EXPERIENCE
 @CHAMPION
 @KEY
-@click.option("--host", default="", help="Kubeflow Pipelines API. Default: PARFOCAL_KFP_HOST.")
-@click.option("--namespace", default="", help="Profile namespace. Default: PARFOCAL_KFP_NAMESPACE.")
-@click.option("--experiment", default="", help="Experiment; made if it is not there.")
+@HOST
+@NAMESPACE
+@EXPERIMENT
 @common
 def submit(
-    name: str, experience: str, champion: str, key: str, host: str, namespace: str, experiment: str, options: Options
+    name: str,
+    experiences: Sequence[str],
+    champion: str,
+    key: str,
+    host: str,
+    namespace: str,
+    experiment: str,
+    options: Options,
 ) -> None:
     """Send the pipeline NAME (or a compiled file) to a Kubeflow API and start a run; a token comes from
     PARFOCAL_KFP_TOKEN or the pod's service account."""
     from parfocal.adapters import kubeflow
 
     file = kubeflow.pipeline(name)
-    arguments = _arguments(file, experience, champion, key, options)
-    named = {"host": host, "namespace": namespace, "experiment": experiment}
-    settings = kubeflow.KubeflowSettings().model_copy(update={field: value for field, value in named.items() if value})
+    arguments = _arguments(file, experiences, champion, key, options)
+    settings = _settings(host, namespace, experiment)
     sent = kubeflow.submit(file, arguments, name=arguments["idempotency_key"], settings=settings)
     said = "started" if sent.created else "is there already"
     options.result(
@@ -107,20 +140,80 @@ def submit(
     )
 
 
-def _arguments(file: Path, experience: str, champion: str, key: str, options: Options) -> dict[str, str]:
-    """The arguments that the compiled pipeline asks for, and no others."""
+@pipeline.command()
+@click.argument("name")
+@EXPERIENCE
+@click.option("--cron", required=True, help="'0 3 1 * *': the first of every month at 3:00, in the server's time zone.")
+@click.option("--name", "called", default="", help="Of the recurring run. Default: the pipeline's.")
+@HOST
+@NAMESPACE
+@EXPERIMENT
+@common
+def schedule(
+    name: str,
+    experiences: Sequence[str],
+    cron: str,
+    called: str,
+    host: str,
+    namespace: str,
+    experiment: str,
+    options: Options,
+) -> None:
+    """Have a Kubeflow API start the pipeline NAME by the clock, one run at a time, none for a time that was missed.
+
+    [[ScheduledTime.2006-01]] in an address becomes the year and month of the run (Go's way to write a time format).
+    """
+    from parfocal.adapters import kubeflow
+    from parfocal.adapters.kubeflow_schedule import TIME
+
+    file = kubeflow.pipeline(name)
+    called = called or file.parent.name
+    arguments = _arguments(file, experiences, "", f"{called}-{TIME}", options)
+    made = kubeflow.schedule(file, arguments, name=called, cron=cron, settings=_settings(host, namespace, experiment))
+    said = "made" if made.created else "is there already"
+    values = {"recurring_run_id": made.recurring_run_id, "url": made.url, "created": made.created}
+    options.result(values, f"recurring run {called} {said}\n{made.url}")
+
+
+def _settings(host: str, namespace: str, experiment: str) -> KubeflowSettings:
+    """Of the environment, but for what was named."""
+    from parfocal.adapters import kubeflow
+
+    named = {"host": host, "namespace": namespace, "experiment": experiment}
+    return kubeflow.KubeflowSettings().model_copy(update={field: value for field, value in named.items() if value})
+
+
+def _arguments(file: Path, experiences: Sequence[str], champion: str, key: str, options: Options) -> dict[str, str]:
+    """The arguments that the compiled pipeline asks for, and no others; no champion is looked up without a name."""
     from parfocal.adapters.kubeflow import Compiled
 
-    if "experience_uri" not in Compiled.read(file).inputs:
+    asked = Compiled.read(file).inputs
+    config: Config = options.config()
+    values = {"config": config.canonical_json()}
+    if "experiences" in asked:
+        values["experiences"] = json.dumps(dict(_pair(text) for text in experiences), sort_keys=True)
+    elif "experience_uri" not in asked:
         raise UsageError(
             f"the pipeline {file.parent.name} takes no experience", next="a study: parfocal study submit NAME"
         )
-    config: Config = options.config()
-    values = {"config": config.canonical_json(), "experience_uri": experience}
-    if "champion_uri" in Compiled.read(file).inputs:
-        values["champion_uri"] = _champion_uri(champion, options.config().task)
+    elif len(experiences) > 1:
+        raise UsageError(
+            f"the pipeline {file.parent.name} takes one experience", next="several, one after another: `fleet`"
+        )
+    else:
+        values["experience_uri"] = experiences[0]
+    if "champion_uri" in asked:
+        values["champion_uri"] = _champion_uri(champion, options.config().task) if champion else "by its alias"
     digest = hashlib.sha256("\n".join([file.parent.name, *values.values()]).encode()).hexdigest()[:16]
     return {**values, "idempotency_key": key or f"{file.parent.name}-{digest}"}
+
+
+def _pair(text: str) -> tuple[str, str]:
+    """Of an instrument and where its images are; a folder of this machine by its whole path."""
+    instrument, separator, place = text.partition("=")
+    if not (instrument and separator and place):
+        raise UsageError(f"--experience {text}", expected="INSTRUMENT=FOLDER")
+    return instrument, place if "://" in place else str(Path(place).absolute())
 
 
 def _champion_uri(reference: str, task: str) -> str:

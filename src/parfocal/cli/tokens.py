@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from parfocal.adapters.tokens import Token, TokenStore
 
 ROLES = ("segment", "annotate", "operate", "observe")
+LONGEST = 36_500
+"""Days."""
 JSON = click.option("--json", "as_json", is_flag=True, help="JSON on standard output.")
 
 
@@ -32,7 +34,7 @@ def token() -> None:
 @token.command()
 @click.argument("name")
 @click.option("--role", "roles", type=click.Choice(ROLES), multiple=True, required=True, help="May be given again.")
-@click.option("--days", type=click.FloatRange(min=0, min_open=True), default=365.0, show_default=True, help="It holds.")
+@click.option("--days", type=click.FloatRange(0, LONGEST, min_open=True), default=365.0, show_default=True, help="It holds.")
 @JSON
 def add(name: str, roles: tuple[str, ...], days: float, as_json: bool) -> None:
     """Make a token for a person or a program, and show it this once.
@@ -52,7 +54,7 @@ def add(name: str, roles: tuple[str, ...], days: float, as_json: bool) -> None:
 
 @token.command()
 @click.argument("name")
-@click.option("--overlap", type=click.FloatRange(min=0), default=24.0, show_default=True, help="Hours both hold.")
+@click.option("--overlap", type=click.FloatRange(0, 24 * LONGEST), default=24.0, show_default=True, help="Hours both hold.")
 @JSON
 def rotate(name: str, overlap: float, as_json: bool) -> None:
     """Make the successor of a token; the one before holds a while longer, so that nobody is locked out."""
@@ -69,7 +71,7 @@ def revoke(name: str) -> None:
 
     store = _store()
     ended = store.revoke(name)
-    _written("token revoke", next(row for row in read(store.file).tokens if row.name == name))
+    _written("token revoke", [row for row in read(store.file).tokens if row.name == name][-1])
     click.echo(f"{ended} token{'s' if ended > 1 else ''} of {name} revoked")
 
 
@@ -112,11 +114,20 @@ def _show(made: Token, word: str, as_json: bool) -> None:
     click.echo(f"This is the token of {made.name}, shown this once; it holds until {made.expires:%Y-%m-%d}.", err=True)
 
 
+def _user() -> str:
+    """Whoever runs this. A container's user may have a number and no name."""
+    import getpass
+    import os
+
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return f"user {os.getuid()}"
+
+
 def _written(what: str, made: Token) -> None:
     """A line in the audit log: who at this machine did that to whom."""
-    import getpass
-
     from parfocal.adapters import Settings, audit
 
-    values = {"service": "cli", "who": getpass.getuser(), "what": what, "on": made.name, "roles": list(made.roles)}
+    values = {"service": "cli", "who": _user(), "what": what, "on": made.name, "roles": list(made.roles)}
     audit.append(audit.folder(Settings().state), {**values, "id": made.id})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 
 from parfocal.core.errors import UsageError
@@ -39,10 +40,8 @@ def run(ended: Ended, config: str, *, ledger: Ledger, task: str) -> LedgerEntry:
         config: JSON of the run's configuration.
         task: to write it under where `config` cannot be read, which is why that run failed.
     """
-    try:
+    with suppress(UsageError):
         task = RunConfig.from_json(config).task
-    except UsageError:
-        pass
     state = STATES.get(ended.state, "failed")
     body = {
         "pipeline": ended.pipeline,

@@ -25,6 +25,8 @@ ALARM = {
     "streams": [{"stream": "appearance", "statistic": 9.5, "threshold": 9.1}],
 }  # fmt: skip
 NOW = datetime.now(UTC)
+ANSWERS = (("r1", "2", 0, "4711"), ("r2", "2", -3600, "4712"), ("r3", "3", 0, "4712"))
+"""Id, version, seconds from now, patient: of 4711 by the champion; of 4712 before it was one, and by what never was."""
 
 
 def parfocal(state: Path, *words: str) -> "subprocess.CompletedProcess[str]":
@@ -50,13 +52,14 @@ def state(tmp_path_factory: pytest.TempPathFactory) -> Path:
     engine = create_engine(f"sqlite:///{root / 'monitor.db'}")
     schema.METADATA.create_all(engine)
     with engine.begin() as connection:
-        connection.execute(
-            insert(schema.OBSERVATIONS).values(
-                id="r1", task="fundus", instrument="B", model_version="2", reference_id="f" * 64, seq=1,
-                time=time.time(), received=time.time(), embedding=b"", shape="{}", acquisition="{}",
-                patient_hmac=pseudonym(b"of the clinic", "4711"), scored=True,
-            )
-        )  # fmt: skip
+        for seq, (name, version, at, patient) in enumerate(ANSWERS):
+            connection.execute(
+                insert(schema.OBSERVATIONS).values(
+                    id=name, task="fundus", instrument="B", model_version=version, reference_id="f" * 64, seq=seq,
+                    time=time.time() + at, received=time.time(), embedding=b"", shape="{}", acquisition="{}",
+                    patient_hmac=pseudonym(b"of the clinic", patient), scored=True,
+                )
+            )  # fmt: skip
     engine.dispose()
     return root
 
@@ -70,7 +73,7 @@ def test_which_model_answered_this_patient_and_why_was_it_promoted(state: Path) 
         "fundus version 2  B",
         "promoted by the gate",
         "decision: All 14 conditions on 2 cells are met.",
-        "(appearance 9.50 over 9.10; reference 0123456789ab)",
+        "(appearance 9.5 over 9.1; reference 0123456789ab)",
         "evidence: ledger entry 5, sha256 ",
         "way back: version 1",
     ):
@@ -104,3 +107,35 @@ def test_the_card_of_a_version_comes_from_the_ledger_and_is_the_one_in_the_evide
     assert evidence.stdout == (state / "out-two" / "evidence.json").read_text()
     unknown = parfocal(state, "registry", "card", "9")
     assert (unknown.returncode, "one of 1, 2" in unknown.stderr) == (2, True)
+
+
+def test_what_a_challenger_answered_is_not_laid_to_a_promotion(state: Path) -> None:
+    done = parfocal(state, "registry", "who", "--patient", "4712")
+    before, never, *rest = done.stdout.splitlines()
+    assert "fundus version 2" in before and "not the champion then" in before
+    assert "fundus version 3" in never and "not the champion then" in never
+    assert rest[0] == "version 3 was never champion by this ledger, so nothing promoted it"
+    rows = json.loads(parfocal(state, "registry", "who", "--patient", "4712", "--json").stdout)["answers"]
+    assert [row["champion"] for row in rows] == [False, False]
+    assert "not the champion" not in parfocal(state, "registry", "who", "--patient", "4711").stdout
+
+
+def test_who_asks_in_the_wrong_place_is_told_where_it_looked(state: Path, tmp_path: Path) -> None:
+    empty = parfocal(tmp_path / "elsewhere", "registry", "who", "--at", "2026")
+    assert (empty.returncode, str(tmp_path / "elsewhere") in empty.stderr, "PARFOCAL_STATE" in empty.stderr) == (
+        2,
+        True,
+        True,
+    )
+    other = parfocal(state, "registry", "card", "1", "--task", "lung")
+    assert (other.returncode, "--task fundus" in other.stderr) == (2, True)
+
+
+def test_evidence_of_an_earlier_program_has_no_card_and_says_so(tmp_path: Path) -> None:
+    ledger = SqlLedger(f"sqlite:///{tmp_path / 'parfocal.db'}")
+    body = {"version": "1", "evidence": {"task": "fundus"}, "replaces": {"version": ""}}
+    ledger.append("promotion-started", "fundus", "k", body)
+    ledger.append("promotion", "fundus", "k", body)
+    done = parfocal(tmp_path, "registry", "card", "1")
+    assert (done.returncode, "wrote no model cards" in done.stderr) == (2, True)
+    assert json.loads(parfocal(tmp_path, "registry", "card", "1", "--json").stdout) == {"task": "fundus"}

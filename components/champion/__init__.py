@@ -1,0 +1,1 @@
+"""Fetch the champion by its alias, when the task runs."""

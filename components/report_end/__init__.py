@@ -1,0 +1,1 @@
+"""Write into the ledger how a run ended."""

@@ -1,0 +1,1 @@
+"""Several instruments, one after another."""
