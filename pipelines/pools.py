@@ -65,8 +65,8 @@ def size(quantity: str) -> Decimal:
 def _impossible(wanted: "Placement") -> Iterator[str]:
     if wanted.shared_memory and size(wanted.shared_memory) >= size(wanted.memory):
         yield (
-            f"shared memory of {wanted.shared_memory} counts as the pod's, which may have {wanted.memory} in all: a full "
-            "one would have it killed"
+            f"shared memory of {wanted.shared_memory} counts as the pod's, which may have {wanted.memory} in all: "
+            "a full one would have it killed"
         )
     if wanted.accelerators > 1 and any(share in wanted.accelerator for share in SHARES):
         yield f"{wanted.accelerators} x {wanted.accelerator}: a process sees one part of a GPU, whatever it is given"

@@ -48,6 +48,7 @@ class Server(ThreadingHTTPServer):
         self.pipelines: list[Any] = []
         self.versions: list[Any] = []
         self.runs: list[Any] = []
+        self.recurring: list[Any] = []
         self.requests: list[tuple[str, str, dict[str, str]]] = []
         self.complaints: list[str] = []
         self.broken: bytes | None = None
@@ -103,6 +104,8 @@ class Handler(BaseHTTPRequestHandler):
             ("GET", r"/runs"): self._list_runs,
             ("POST", r"/runs"): self._create_run,
             ("GET", r"/runs/([^/]+)"): self._get_run,
+            ("GET", r"/recurringruns"): self._list_recurring,
+            ("POST", r"/recurringruns"): self._create_recurring,
         }
         for (verb, pattern), act in routes.items():
             if verb == method and (match := re.fullmatch(pattern, path)):
@@ -167,6 +170,28 @@ class Handler(BaseHTTPRequestHandler):
 
     def _create_run(self, *, query: dict[str, str], body: bytes) -> Any:
         made = strictly(json.loads(body), "V2beta1Run")
+        self._check_reference(made)
+        made.run_id = f"run-{len(self.server.runs)}"
+        made.state = "PENDING"
+        self.server.runs.append(made)
+        return made
+
+    def _list_recurring(self, *, query: dict[str, str], body: bytes) -> Any:
+        found = [r for r in self.server.recurring if r.experiment_id == query["experiment_id"] and matches(query, r)]
+        return api.V2beta1ListRecurringRunsResponse(recurring_runs=found or None, total_size=len(found))
+
+    def _create_recurring(self, *, query: dict[str, str], body: bytes) -> Any:
+        said = json.loads(body)
+        said["max_concurrency"] = str(said["max_concurrency"])  # protobuf's JSON takes an int64 as a number too
+        made = strictly(said, "V2beta1RecurringRun")
+        self._check_reference(made)
+        assert len(made.trigger.cron_schedule.cron.split()) == 6, "Kubeflow's cron has six fields"
+        made.recurring_run_id = f"recurring-{len(self.server.recurring)}"
+        self.server.recurring.append(made)
+        return made
+
+    def _check_reference(self, made: Any) -> None:
+        """It names a version that is here, and gives it its parameters and no others."""
         assert made.experiment_id in {e.experiment_id for e in self.server.experiments}, "no such experiment"
         chosen = made.pipeline_version_reference
         (version,) = [
@@ -176,10 +201,9 @@ class Handler(BaseHTTPRequestHandler):
         ]
         wanted = version.pipeline_spec["pipeline_spec"]["root"]["inputDefinitions"]["parameters"]
         assert set(made.runtime_config.parameters) == set(wanted), "the parameters are not those of the pipeline"
-        made.run_id = f"run-{len(self.server.runs)}"
-        made.state = "PENDING"
-        self.server.runs.append(made)
-        return made
+        kinds = {"STRING": str, "STRUCT": dict}
+        for name, value in made.runtime_config.parameters.items():
+            assert isinstance(value, kinds[wanted[name]["parameterType"]]), f"{name} is {value!r}"
 
     def _get_run(self, run_id: str, *, query: dict[str, str], body: bytes) -> Any:
         (found,) = [run for run in self.server.runs if run.run_id == run_id]

@@ -188,10 +188,12 @@ async def _signed(request: Request) -> tuple[str, str]:
     said = _json(await request.body())
     if known := caller_of(request.scope).name:
         said["by"] = known
-    for name in ("by", "reason"):
-        if not isinstance(said.get(name), str) or not 1 <= len(said[name].strip()) <= 250:
-            raise DataContractError("a person signs and explains this", where=name, expected="1 to 250 characters")
-    return said["by"], said["reason"]
+    by, reason = (" ".join(said[name].split()) if isinstance(said.get(name), str) else "" for name in ("by", "reason"))
+    for name, text in (("by", by), ("reason", reason)):
+        if not 1 <= len(text) <= 250 or not text.isprintable():  # no database takes a zero byte or half a surrogate
+            expected = "1 to 250 printable characters"
+            raise DataContractError("a person signs and explains this", where=name, expected=expected)
+    return by, reason
 
 
 def _json(body: bytes) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 from parfocal_serving.monitor import detectors
+from parfocal_serving.monitor.annotate import leases
 from parfocal_serving.monitor.candidates import DISMISSED, MERGED, NAMED, Kept, find, kept
 from parfocal_serving.monitor.cases import check_name
 from parfocal_serving.monitor.database import ignore
@@ -52,6 +53,7 @@ class Acts:
             self._change(id_, state=NAMED, name=instrument, instrument=instrument, cases="{}")  # the trigger's to say
             self._assign(id_, moved=False)
             self._see(id_, instrument)
+            self._rename(id_, instrument)
         return self._find(id_)
 
     def merge(self, id_: str, into: str) -> Kept:
@@ -77,6 +79,7 @@ class Acts:
         self._record(one, "dismiss", "")
         self._leave(one)
         self._change(id_, state=DISMISSED, instrument="")
+        self._rename(id_, "")
         return self._find(id_)
 
     def _find(self, id_: str) -> Kept:
@@ -86,6 +89,7 @@ class Acts:
         if one.instrument != into.instrument:
             self._leave(one)
             self._assign(one.id, moved=False)
+            self._rename(one.id, into.instrument)
         self._assign(one.id, candidate=into.id)
         self._change(one.id, state=MERGED, merged_into=into.id, instrument="")
         self._change(into.id, by_hand=True)
@@ -110,6 +114,15 @@ class Acts:
         last = min(self._connection.execute(query).scalar() or 0.0, self._now)
         row = {"task": self._task, "instrument": instrument, "observations": 0, "last_seen": last}
         ignore(self._connection, INSTRUMENTS, [row])
+
+    def _rename(self, id_: str, instrument: str) -> None:
+        """What annotators have of it, or refused, is the instrument's from now on."""
+        cases = (
+            select(OBSERVATIONS.c.id)
+            .join(ASSIGNMENTS, ASSIGNMENTS.c.arrival == OBSERVATIONS.c.arrival)
+            .where(ASSIGNMENTS.c.task == self._task, ASSIGNMENTS.c.candidate == id_)
+        )
+        leases.rename(self._connection, self._task, cases, instrument)
 
     def _assign(self, id_: str, **values: object) -> None:
         here = (ASSIGNMENTS.c.task == self._task, ASSIGNMENTS.c.candidate == id_)

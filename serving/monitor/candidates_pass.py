@@ -142,7 +142,7 @@ class Grouping(threading.Thread):
         for one in rest.values():
             members.setdefault(one.candidate, []).append(one.observation.id)
         previous = [
-            Candidate(one.id, one.name, tuple(members[one.id]), one.examples, (), one.tightness, one.by_hand)
+            Candidate(one.id, one.name, tuple(members[one.id]), one.examples, one.tightness, one.by_hand)
             for one in look.candidates
             if one.state == OPEN and one.id in members
         ]
@@ -162,8 +162,10 @@ class Grouping(threading.Thread):
         """Write down what was found, unless somebody acted meanwhile; then the next look sees what they did."""
         task, now = self._plan.task, self._clock()
         before = {one.id: one for one in look.candidates}
+        if not self._leads():  # asked before the transaction: whoever takes the lead writes that down
+            return False
         with self._database.write() as connection:
-            if not self._leads() or _settled(kept(connection, task, reference_id)) != _settled(look.candidates):
+            if _settled(kept(connection, task, reference_id)) != _settled(look.candidates):
                 return False
             names: dict[str, str] = {}
             for candidate, cases in outcome.groups:
@@ -183,17 +185,17 @@ class Grouping(threading.Thread):
 
     def _show(self, judge: Judge, reference_id: str) -> None:
         """Show the detectors of instruments the cases that a person said are theirs, each once."""
-        task, alarms = self._plan.task, list[Alarm]()
+        task = self._plan.task
         with self._database.read() as connection:
             some = found.unmoved(connection, task, reference_id, 1)
         while some:
             with self._database.write() as connection:
                 some = found.unmoved(connection, task, reference_id, BATCH)
                 cases, now = [case for _, case in some], self._clock()
-                alarms += detectors.move(connection, judge, task, reference_id, cases, now, windows_too=False)
+                alarms = detectors.move(connection, judge, task, reference_id, cases, now, windows_too=False)
                 done = ASSIGNMENTS.c.arrival.in_([arrival for arrival, _ in some])
                 connection.execute(update(ASSIGNMENTS).where(done).values(moved=True))
-        self._alarmed(alarms)
+            self._alarmed(alarms)
 
 
 def _settled(candidates: Sequence[Kept]) -> frozenset[tuple[str, str, str, bool]]:

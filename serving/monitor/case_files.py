@@ -14,11 +14,11 @@ from parfocal.readers.folder import COLUMNS, IMAGES, TABLE, UNLABELLED
 
 def table(folder: Path) -> list[dict[str, str]]:
     """The table's rows; none where there is no table."""
-    file = folder / TABLE
-    if not file.is_file():
+    try:
+        with (folder / TABLE).open(encoding="utf-8-sig", newline="") as stream:
+            return [dict(row) for row in csv.DictReader(stream, restval="")]
+    except FileNotFoundError:
         return []
-    with file.open(encoding="utf-8-sig", newline="") as stream:
-        return [dict(row) for row in csv.DictReader(stream, restval="")]
 
 
 def rows(folder: Path, but: str) -> list[dict[str, str]]:
@@ -44,7 +44,10 @@ def images(folder: Path) -> list[Path]:
 
 def visible(folder: Path) -> list[Path]:
     """Sorted; what begins with a dot is being written, or somebody's litter."""
-    return sorted(entry for entry in folder.iterdir() if entry.name[0] != ".") if folder.is_dir() else []
+    try:
+        return sorted(entry for entry in folder.iterdir() if entry.name[0] != ".")
+    except (FileNotFoundError, NotADirectoryError):  # also one that is closed, and so renamed, just now
+        return []
 
 
 @contextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from parfocal_serving.monitor.outgoing import Outgoing
 from parfocal_serving.monitor.references import Champion
 from parfocal_serving.monitor.settings import MonitorSettings
 
@@ -22,6 +23,7 @@ class Plan:
     Attributes:
         again: look at standing alarms without being told; Alertmanager does it otherwise.
         by_folder: the pipeline reads the champion from its fetched folder, not from where the registry keeps it.
+        outgoing: stores what the pipeline reads, where there is a storage.
     """
 
     task: str
@@ -31,6 +33,7 @@ class Plan:
     launcher: Launcher
     again: bool
     by_folder: bool
+    outgoing: Outgoing | None = None
 
     @classmethod
     def of(cls, settings: MonitorSettings) -> Plan:
@@ -56,14 +59,17 @@ class Plan:
             else kubeflow.KubeflowLauncher(),
             again=settings.trigger_path == "monitor",
             by_folder=local,
+            outgoing=Outgoing(settings.storage, settings.task, settings.serving) if settings.storage else None,
         )
 
     def arguments(self, instrument: str, champion: Champion, experience: Path, key: str) -> dict[str, str]:
         """Exactly what the pipeline gets."""
         data = self.run.data.model_copy(update={"instrument": instrument})
+        stored = self.outgoing
+        named = stored.champion(champion) if stored else champion.uri
         return {
             "config": self.run.model_copy(update={"data": data}).canonical_json(),
-            "experience_uri": str(experience),
-            "champion_uri": champion.folder if self.by_folder else champion.uri,
+            "experience_uri": stored.experience(instrument, int(experience.name)) if stored else str(experience),
+            "champion_uri": champion.folder if self.by_folder else named,
             "idempotency_key": key,
         }

@@ -14,6 +14,7 @@ from pathlib import Path
 from parfocal_serving.monitor import records
 from parfocal_serving.monitor.cases import CaseStore
 from parfocal_serving.monitor.database import Database
+from parfocal_serving.monitor.outgoing import Outgoing
 from parfocal_serving.monitor.records import DECIDED, ENDED, FAILED, RunRecord
 
 from parfocal.adapters.kubeflow import LocalLauncher
@@ -30,6 +31,7 @@ class Runs:
 
     Args:
         clock: unix seconds.
+        outgoing: stores what a run reads before it is launched, where there is a storage.
     """
 
     def __init__(
@@ -39,7 +41,9 @@ class Runs:
         launcher: Launcher,
         task: str,
         clock: Callable[[], float] = time.time,
+        outgoing: Outgoing | None = None,
     ) -> None:
+        self._outgoing = outgoing
         self._database, self._cases, self._launcher = database, cases, launcher
         self._task, self._clock = task, clock
         self._later: dict[str, float] = {}
@@ -62,7 +66,9 @@ class Runs:
         if 0 < self._later.get(run.key, 0.0) - self._clock() <= RETRY_SECONDS:  # further off is a clock set back
             return False
         try:
-            self._cases.close(run.instrument, run.number)
+            closed = self._cases.close(run.instrument, run.number)
+            if self._outgoing:
+                self._outgoing.put(run.arguments, closed)
             run_id = self._launcher.launch(Path(run.pipeline), run.arguments, name=run.key)
         except (OutsideServiceError, OSError) as error:
             logger.warning("%s cannot be launched yet: %s", run.key, error)

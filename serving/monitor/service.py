@@ -57,9 +57,7 @@ class Service:
         self._store = Store(self._database, self._references, task)
         self._lead, self._term, self._steady = Lead(self._database, task), 0, Steady()
         self._trigger = Trigger(self._database, self._references, self._cases, plan, leads=self._lead.look)
-        self._grouping = Grouping(
-            self._database, self._references, plan, leads=self._lead.look, alarmed=self._alarmed
-        )
+        self._grouping = Grouping(self._database, self._references, plan, leads=self._lead.look, alarmed=self._alarmed)
         self.annotation = annotation(
             settings, self._database, self._references, self._cases, self._lead, plan, self.hand_in
         )

@@ -18,6 +18,7 @@ from parfocal_serving.monitor import records
 from parfocal_serving.monitor.cases import CaseStore
 from parfocal_serving.monitor.clock import DAY, STEP_SECONDS
 from parfocal_serving.monitor.database import Database
+from parfocal_serving.monitor.outgoing import is_of
 from parfocal_serving.monitor.plan import Plan
 from parfocal_serving.monitor.records import ENDED, RunRecord
 from parfocal_serving.monitor.references import Champion, References
@@ -59,7 +60,7 @@ class Trigger(threading.Thread):
         self._leads = leads
         self._database, self._references, self._cases = database, references, cases
         self._plan, self._clock, self._quality = plan, clock, Quality(plan.task)
-        self._runs = Runs(database, cases, plan.launcher, plan.task, clock)
+        self._runs = Runs(database, cases, plan.launcher, plan.task, clock, plan.outgoing)
         self._signal, self._over, self._alert = threading.Event(), threading.Event(), threading.Event()
 
     def wake(self, *, alert: bool = False) -> None:
@@ -226,7 +227,7 @@ class Trigger(threading.Thread):
 
 def _replaces(run: RunRecord, champion: Champion) -> bool:
     """Whether a retrain of this champion was promoted since it took over: then it is on its way out."""
-    mine = run.arguments.get("champion_uri") in (champion.folder, champion.uri)
+    mine = is_of(run.arguments.get("champion_uri", ""), champion)
     try:
         since = datetime.fromisoformat(champion.since).timestamp()
     except ValueError:

@@ -178,9 +178,10 @@ def _credentials(said: str) -> tuple[str, str]:
     if kind.lower() == "bearer":
         return "token", word.strip()
     try:
-        return "password", base64.b64decode(word, validate=True).decode().partition(":")[2] if kind.lower() == "basic" else ""
+        pair = base64.b64decode(word, validate=True).decode() if kind.lower() == "basic" else ""
     except ValueError:
-        return "password", ""
+        pair = ""
+    return "password", pair.partition(":")[2]
 
 
 def cookie_name(scope: Scope) -> str:

@@ -15,7 +15,7 @@ class Watched:
         self._seen: Stamp | str | None = "never"
 
     def changed(self) -> bool:
-        """Whether it was replaced, written to, made, removed or opened to others since this was asked; true at first."""
+        """Whether it was replaced, written to, made, removed or given another mode since the last look."""
         stamp = self._stamp()
         before, self._seen = self._seen, stamp
         return stamp != before

@@ -96,7 +96,10 @@ def test_at_most_four_values_beside_the_configuration(name: str) -> None:
 def test_the_readme_explains_every_input_and_output_and_no_other(name: str) -> None:
     component = compiled(name)["components"][f"comp-{name.replace('_', '-')}"]
     names = {
-        key for side in ("inputDefinitions", "outputDefinitions") for kind in component[side].values() for key in kind
+        key
+        for side in ("inputDefinitions", "outputDefinitions")
+        for kind in component.get(side, {}).values()
+        for key in kind
     }
     assert set(re.findall(r"^\| `(\w+)` \|", (ROOT / name / "README.md").read_text(), re.MULTILINE)) == names
 
@@ -119,11 +122,11 @@ def arguments(name: str, tmp_path: Path, **given: object) -> dict[str, object]:
     said: dict[str, object] = {}
     for key, annotation in built.python_func.__annotations__.items():
         if key != "return":
-            said[key] = "" if annotation is str else dsl.Artifact(uri=str(tmp_path / key))
+            said[key] = annotation() if annotation in (str, dict) else dsl.Artifact(uri=str(tmp_path / key))
     return {**said, **given}
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "report_end"])  # which has to report just that
 def test_a_wrong_configuration_is_refused_before_anything_is_written(name: str, tmp_path: Path) -> None:
     built = getattr(import_module(f"parfocal_components.{name}.component"), name)
     with pytest.raises(UsageError, match="bogus"):

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 import torch
 from training_kit import Log, discs
@@ -118,18 +119,52 @@ def test_a_disk_that_fills_up_says_so_and_the_training_goes_on_once_there_is_roo
     assert all(torch.equal(resumed.weights[name], value) for name, value in alone.weights.items())
 
 
-def test_two_processes_under_torchrun_agree_on_the_weights_and_one_alone_writes(
-    tmp_path: Path, uninterrupted: dict[str, Any]
-) -> None:
+def under_torchrun(work: Path, *extra: str) -> list[str]:
     launcher = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", "--standalone"]
-    launcher += ["--local-addr=127.0.0.1"]
-    command = [*launcher, str(CHILD), str(tmp_path)]
+    return [*launcher, "--local-addr=127.0.0.1", str(CHILD), str(work), *extra]
+
+
+@pytest.fixture(scope="module")
+def by_two(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    work = tmp_path_factory.mktemp("two")
+    command = under_torchrun(work, "--precision", "32-true")
     done = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    first, second = (json.loads((tmp_path / f"result-{rank}.json").read_text()) for rank in (0, 1))
+    return work, done.stdout
+
+
+def test_two_processes_under_torchrun_agree_on_the_weights_and_one_alone_writes(
+    tmp_path: Path, by_two: tuple[Path, str]
+) -> None:
+    work, out = by_two
+    first, second = (json.loads((work / f"result-{rank}.json").read_text()) for rank in (0, 1))
     assert first == second
-    assert done.stdout.count("step 24\n") == 1
-    assert done.stdout.count("metrics 24\n") == 1
-    # Near, not equal, to one process: batch norm sees four pictures in each of two, and eight alone.
-    ours, alone = first["history"][-1]["loss"], uninterrupted["history"][-1]["loss"]
-    assert ours == pytest.approx(alone, rel=0.15)
+    assert out.count("step 24\n") == 1
+    assert out.count("metrics 24\n") == 1
+    # One process's result but for rounding, which Adam makes more of with every step.
+    alone, _ = finish(tmp_path, "--precision", "32-true")
+    for ours, theirs in zip(first["history"], alone["history"], strict=True):
+        assert ours["loss"] == pytest.approx(theirs["loss"], rel=5e-3)
+
+
+def test_a_training_that_loses_a_process_ends_and_goes_on_to_the_same_weights(
+    tmp_path: Path, by_two: tuple[Path, str]
+) -> None:
+    arguments = ("--precision", "32-true", "--checkpoint-every", "5")
+    with subprocess.Popen(
+        under_torchrun(tmp_path, *arguments, "--pause", "0.02"), env=ENVIRONMENT, stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE, text=True,
+    ) as launcher:  # fmt: skip
+        assert launcher.stdout is not None
+        next(line for line in launcher.stdout if line.strip() == "step 12")
+        (second,) = (one for one in psutil.Process(launcher.pid).children() if one.environ().get("RANK") == "1")
+        second.kill()
+        launcher.communicate(timeout=60)
+    assert launcher.returncode != 0
+    assert not (tmp_path / "result-0.json").exists()
+    done = subprocess.run(
+        under_torchrun(tmp_path, *arguments), env=ENVIRONMENT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("goes on from step 10 of 24") == 1
+    assert json.loads((tmp_path / "result-0.json").read_text()) == json.loads((by_two[0] / "result-0.json").read_text())

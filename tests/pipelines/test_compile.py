@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from parfocal.adapters import kubeflow
+from parfocal.core.errors import UsageError
 
 PIPELINES = Path(parfocal_pipelines.__file__).parent
 COMPONENTS = Path(parfocal_components.__file__).parent
@@ -20,6 +21,7 @@ ARGUMENTS = {
     "study": ["config", "idempotency_key"],
     "continual": ["champion_uri", "config", "experience_uri", "idempotency_key"],
     "segmented": ["champion_uri", "config", "experience_uri", "idempotency_key"],
+    "fleet": ["config", "experiences", "idempotency_key"],
 }
 
 
@@ -58,7 +60,23 @@ def test_a_pipeline_takes_exactly_the_arguments_of_the_contract(name: str) -> No
     assert spec.description
 
 
-@pytest.mark.parametrize("name", sorted(ARGUMENTS.keys() - {"study", "segmented"}))
+@pytest.mark.parametrize("name", sorted(ARGUMENTS))
+def test_only_the_configuration_has_a_default_in_the_run_form(name: str) -> None:
+    (spec, _) = yaml.safe_load_all(kubeflow.pipeline(name).read_text())
+    parameters = spec["root"]["inputDefinitions"]["parameters"]
+    assert {key: one.get("defaultValue") for key, one in parameters.items() if one.get("isOptional")} == {"config": ""}
+
+
+@pytest.mark.parametrize("name", ["initial", "pretrained", "continual", "fleet"])
+def test_the_last_step_runs_whatever_becomes_of_the_others(name: str) -> None:
+    tasks = next(yaml.safe_load_all(kubeflow.pipeline(name).read_text()))["root"]["dag"]["tasks"]
+    steps = f"parfocal-{name}-steps"
+    assert set(tasks) == {steps, "report-end"}
+    assert tasks["report-end"]["triggerPolicy"] == {"strategy": "ALL_UPSTREAM_TASKS_COMPLETED"}
+    assert tasks["report-end"]["inputs"]["parameters"]["status"] == {"taskFinalStatus": {"producerTask": steps}}
+
+
+@pytest.mark.parametrize("name", sorted(ARGUMENTS.keys() - {"study", "segmented", "fleet"}))
 def test_the_outcome_is_an_output_of_the_pipeline(name: str) -> None:
     (spec, _) = yaml.safe_load_all(kubeflow.pipeline(name).read_text())
     assert spec["root"]["outputDefinitions"]["parameters"] == {"outcome": {"parameterType": "STRING"}}
@@ -86,16 +104,33 @@ def test_every_folder_with_a_source_is_compiled() -> None:
     assert set(kubeflow.components()) == {file.parent.name for file in COMPONENTS.glob("*/component.py")}
 
 
-def test_a_compiled_component_fits_into_a_pipeline_of_somebody_elses(tmp_path: Path) -> None:
-    from kfp import compiler, dsl
+def test_compiled_components_fit_into_a_pipeline_of_somebody_elses(tmp_path: Path) -> None:
+    out = tmp_path / "theirs.yaml"
+    example = PIPELINES.parent / "examples" / "other_pipeline.py"
+    subprocess.run([sys.executable, example, out], check=True, capture_output=True)
+    spec = kubeflow.Compiled.read(out)
+    assert sorted(spec.inputs) == ["challenger_uri", "champion_uri", "config", "key"]
+    (ours,) = [image for image in spec.images if "parfocal" in image]
+    assert (
+        next(yaml.safe_load_all(out.read_text()))["deploymentSpec"]["executors"]["exec-promote"]["container"]["image"]
+        == ours
+    )
 
-    promote = kubeflow.component("promote")
 
-    @dsl.pipeline(name="theirs")
-    def theirs(evaluation: str, bundle: str):
-        judged = dsl.importer(artifact_uri=evaluation, artifact_class=dsl.Artifact)
-        model = dsl.importer(artifact_uri=bundle, artifact_class=dsl.Model)
-        promote(evaluation=judged.output, challenger=model.output, config="", idempotency_key="k")
-
-    compiler.Compiler().compile(theirs, str(tmp_path / "theirs.yaml"))
-    assert sorted(kubeflow.Compiled.read(tmp_path / "theirs.yaml").inputs) == ["bundle", "evaluation"]
+def test_the_objects_of_kubernetes_hold_the_very_same_pipeline_under_the_name_that_submit_looks_for(
+    tmp_path: Path,
+) -> None:
+    written = kubeflow.compile_all(tmp_path, objects=True, namespace="clinic")
+    assert tmp_path / "objects" / "continual.yaml" in written
+    for name in ARGUMENTS:
+        file = tmp_path / "pipelines" / name / "pipeline.yaml"
+        spec, platform = yaml.safe_load_all(file.read_text())
+        pipeline, version = yaml.safe_load_all((tmp_path / "objects" / f"{name}.yaml").read_text())
+        assert (pipeline["kind"], version["kind"]) == ("Pipeline", "PipelineVersion")
+        assert pipeline["metadata"] == {"name": f"parfocal-{name}", "namespace": "clinic"}
+        assert version["metadata"] == {"name": kubeflow.Compiled.read(file).version, "namespace": "clinic"}
+        assert len(version["metadata"]["name"]) <= 63
+        assert version["spec"]["pipelineName"] == pipeline["metadata"]["name"]
+        assert (version["spec"]["pipelineSpec"], version["spec"]["platformSpec"]) == (spec, platform)
+    with pytest.raises(UsageError, match="--out"):
+        kubeflow.compile_all(objects=True)

@@ -19,13 +19,15 @@ class Spec:
     def __init__(self, file: Path) -> None:
         self.spec, platform = yaml.safe_load_all(file.read_text())
         self._platform = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
+        inside = self.spec["components"][f"comp-{self.spec['pipelineInfo']['name']}-steps"]["dag"]["tasks"]
+        self._tasks = {"report-end": self.spec["root"]["dag"]["tasks"]["report-end"], **inside}
 
     @property
     def steps(self) -> list[str]:
-        return [name for name in self.spec["root"]["dag"]["tasks"] if not name.startswith("importer")]
+        return [name for name in self._tasks if not name.startswith("importer")]
 
     def task(self, step: str) -> Any:
-        return self.spec["root"]["dag"]["tasks"][step]
+        return self._tasks[step]
 
     def resources(self, step: str) -> Any:
         return self.spec["deploymentSpec"]["executors"][f"exec-{step}"]["container"]["resources"]
@@ -77,7 +79,7 @@ def test_no_other_step_takes_a_gpu(name: str, gpu: Spec) -> None:
 
 def test_every_step_is_bounded_retried_and_never_cached(gpu: Spec, cpu: Spec) -> None:
     for spec in (gpu, cpu):
-        assert len(spec.steps) == 4
+        assert len(spec.steps) == 5
         for step in spec.steps:
             assert int(spec.platform(step)["activeDeadlineSeconds"]) > 0
             assert spec.task(step)["retryPolicy"]["maxRetryCount"] == 2
@@ -117,7 +119,9 @@ def test_a_file_of_ones_own_reaches_the_compiled_spec(tmp_path: Path) -> None:
           accelerators: 4
           node_selector: {zone: basement}
           tolerations: [{key: dedicated, operator: Equal, value: ml, effect: NoExecute}]
+          memory: 128Gi
           shared_memory: 64Gi
+          labels: {kueue.x-k8s.io/queue-name: learning}
           retries: 5
           backoff_seconds: 7
           timeout_seconds: 99
@@ -132,8 +136,11 @@ def test_a_file_of_ones_own_reaches_the_compiled_spec(tmp_path: Path) -> None:
     assert toleration == {"key": "dedicated", "operator": "Equal", "value": "ml", "effect": "NoExecute"}
     assert platform["emptyDirMounts"][0]["sizeLimit"] == "64Gi"
     assert int(platform["activeDeadlineSeconds"]) == 99
+    assert platform["podMetadata"]["labels"] == {"kueue.x-k8s.io/queue-name": "learning"}
     policy = spec.task("train")["retryPolicy"]
     assert (policy["maxRetryCount"], policy["backoffDuration"]) == (5, "7s")
+    pauses = 7 + 14 + 28 + 56 + 112
+    assert policy["backoffMaxDuration"] == f"{6 * 99 + pauses}s", "or the last attempts would never be made"
     assert "pvcMount" not in platform, "no claim was named"
 
 
@@ -146,6 +153,9 @@ def test_a_file_of_ones_own_reaches_the_compiled_spec(tmp_path: Path) -> None:
         ("distill: {}", "distill"),
         ("train: {tolerations: [{key: a, effect: Never}]}", "effect"),
         ("train: [", "not YAML"),
+        ("train: {accelerator: gpu}", "train.accelerator"),
+        ("train: {memory: 4Gi, shared_memory: 4Gi}", "'train' cannot be placed: shared memory of 4Gi"),
+        ("train: {accelerator: nvidia.com/mig-1g.10gb, accelerators: 2}", "one part of a GPU"),
     ],
 )
 def test_a_wrong_value_is_refused_by_its_key(tmp_path: Path, text: str, complaint: str) -> None:
@@ -156,5 +166,5 @@ def test_a_wrong_value_is_refused_by_its_key(tmp_path: Path, text: str, complain
 
 
 def test_an_unknown_profile_is_refused_with_the_known_ones() -> None:
-    with pytest.raises(UsageError, match="cpu, gpu"):
+    with pytest.raises(UsageError, match="aks, cpu, eks, gke, gpu"):
         placement.load("tpu")

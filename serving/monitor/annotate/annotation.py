@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from parfocal_serving.monitor.annotate import labels, leases, masks, photographs, sides
+from parfocal_serving.monitor.annotate import labels, leases, masks, photographs
 from parfocal_serving.monitor.annotate.assistant import Assistant
 from parfocal_serving.monitor.annotate.desk import Desk, Holder
 from parfocal_serving.monitor.annotate.helping import Clicked, Helping
@@ -59,8 +59,8 @@ class Annotation:
             faster = False
             for offer, reading in self._offers(instrument, annotator, now):
                 file = self._desk.pictures.find(offer.seen.case_ref)
-                if file is None or (reading == 0 and self._queue.holds(offer, file)):
-                    continue  # deleted just now, or handed in by another way
+                if file is None or not photographs.sound(file) or (reading == 0 and self._queue.holds(offer, file)):
+                    continue  # deleted just now, damaged, or handed in by another way
                 if (given := self._give(offer, reading, file, annotator, now)) is not None:
                     return given
                 faster = True
@@ -100,27 +100,33 @@ class Annotation:
         now = self._desk.clock()
         with self._database.write() as connection:
             row = leases.held(connection, self._task, *who)
-            if ended is None:
-                leases.change(connection, row, state=leases.WAITING, token="", until=now)
-            else:
+            if ended is not None:
                 leases.change(connection, row, state=ended, ended=now, draft="", draft_by="", proposal="")
+            else:
+                kept = {} if action == "release" else {"draft": "", "draft_by": ""}
+                leases.change(connection, row, state=leases.WAITING, token="", until=now, **kept)
             leases.log(connection, self._task, who.case, row["annotator"], action, now, reason)
         self.helping.clicked.drop(row["token"])
         return {"queue": self.queue()}
 
     def _offers(self, instrument: str | None, annotator: str, now: float) -> Iterator[tuple[Offer, int]]:
-        """Cases and which reading of them it would be: the annotator's own one, then an instrument after the other."""
+        """Cases and which reading of them it would be: the annotator's own one, then an instrument after the other, and
+        what they skipped themselves when there is nothing else, the longest ago first."""
         with self._database.read() as connection:
             every = self._queue.instruments(connection)
             names = every if instrument is None else [name for name in every if name == instrument]
             own = self._queue.own(connection, names, annotator)
+            skipped = leases.skipped(connection, self._task, annotator)
         yield from own
+        late: list[tuple[Offer, int]] = []
         for name in names:
             with self._database.read() as connection:
                 again = self._queue.again(connection, name, annotator, now)
                 first = self._queue.offers(connection, name, annotator, now)
-            yield from ((offer, 1) for offer in again)
-            yield from ((offer, 0) for offer in first)
+            found = [*((offer, 1) for offer in again), *((offer, 0) for offer in first)]
+            yield from (one for one in found if one[0].seen.id not in skipped)
+            late += [one for one in found if one[0].seen.id in skipped]
+        yield from sorted(late, key=lambda one: skipped[one[0].seen.id])
 
     def _give(self, offer: Offer, reading: int, file: Path, annotator: str, now: float) -> dict[str, Any] | None:
         """Give a case out; None when somebody else was faster."""
@@ -131,7 +137,7 @@ class Annotation:
         }  # fmt: skip
         with self._database.write() as connection:
             # A patient whose other photograph was given out just now has a side, and keeps it.
-            if sides.given_out(connection, self._task).get(offer.patient, offer.side) is not offer.side:
+            if reading == 0 and self._queue.settled(connection).get(offer.patient, offer.side) is not offer.side:
                 return None
             taken = leases.take(connection, values, annotator, now)
         if taken is None:
@@ -148,10 +154,16 @@ class Annotation:
             "height": size[1],
             "spacing_mm": None,
             "lease": {"token": token, "until": row["until"]},
+            "annotator": annotator,
             "draft": json.loads(row["draft"]) if row["draft"] and row["draft_by"] == annotator else None,
         }
 
     def _accept(self, who: Holder, row: RowMapping, said: labels.Accepted) -> None:
+        if not row["instrument"]:
+            raise Refusal(
+                409, "this case is of no instrument any more: somebody has said so of its candidate", where=who.case,
+                next="ask for the next case",
+            )  # fmt: skip
         seen = self._desk.seen(row)
         file = self._desk.photograph(seen)
         width, height = photographs.size_of(file)
@@ -178,7 +190,11 @@ class Annotation:
             "assisted": drawn.shown, "purpose": drawn.side, "reading": row["reading"], "new": new,
         }  # fmt: skip
         with self._database.write() as connection:
-            held = leases.held(connection, self._task, *who)
+            held = leases.held(connection, self._task, *who, states=(leases.OUT, leases.ACCEPTED))
+            if new and labels.twice(who.case):
+                leases.offer_again(connection, held)
+            if held["state"] == leases.ACCEPTED:  # sent twice at once, and the other one was faster
+                return
             if row["reading"] == 1:
                 first = leases.row(connection, self._task, who.case, 0)
                 if first is not None and first["masks"]:
@@ -188,5 +204,3 @@ class Annotation:
                 masks=json.dumps(said.masks), agreement=json.dumps(agreement), shown=drawn.shown,
             )  # fmt: skip
             leases.log(connection, self._task, who.case, drawn.annotator, "accept", drawn.time, facts=facts)
-            if new and labels.twice(who.case):
-                leases.offer_again(connection, held)

@@ -15,7 +15,7 @@ from typing import Any
 from parfocal_serving.monitor.annotate.refusal import Refusal
 from parfocal_serving.monitor.database import ignore, upsert
 from parfocal_serving.monitor.schema import ANNOTATION_LOG, ANNOTATIONS
-from sqlalchemy import Connection, RowMapping, func, insert, select, update
+from sqlalchemy import Connection, RowMapping, Select, func, insert, select, update
 
 SECONDS = 600.0
 """Of a lease, from when the case was given out or its draft was last stored."""
@@ -68,6 +68,12 @@ def saw(connection: Connection, task: str, case: str, annotator: str) -> bool:
     return connection.execute(select(here.number).where(*mine).limit(1)).first() is not None
 
 
+def rename(connection: Connection, task: str, cases: Select[tuple[str]], instrument: str) -> None:
+    """Say of which instrument cases are now, "" for none. A label that is kept stays where it was put."""
+    here = (ANNOTATIONS.c.task == task, ANNOTATIONS.c.state != ACCEPTED, ANNOTATIONS.c.case_id.in_(cases))
+    connection.execute(update(ANNOTATIONS).where(*here).values(instrument=instrument))
+
+
 def refused(connection: Connection, task: str, instrument: str) -> set[str]:
     """Cases that nobody shall be asked to label again."""
     here = (ANNOTATIONS.c.task == task, ANNOTATIONS.c.instrument == instrument, ANNOTATIONS.c.reading == 0)
@@ -104,7 +110,8 @@ def take(
     else:  # what another saw of the model does not count for whoever comes next
         proposal = found["proposal"] if found["annotator"] == annotator else ""
         shown = saw(connection, values["task"], values["case_id"], annotator)
-        change(connection, found, **lease, why=values["why"], shown=shown, proposal=proposal)
+        now_of = {name: values[name] for name in ("instrument", "side", "why")}
+        change(connection, found, **lease, **now_of, shown=shown, proposal=proposal)
     log(connection, values["task"], values["case_id"], annotator, "out", now, facts={"reading": values["reading"]})
     given = row(connection, values["task"], values["case_id"], values["reading"])
     assert given is not None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path, PurePosixPath
 
 import cv2
@@ -13,6 +14,7 @@ from parfocal.preprocessing.images import decode_image, shown
 CAPTURED = "captured"
 HEAD = 4096
 """Bytes in which the size of a PNG stands, as the segmenter writes them."""
+logger = logging.getLogger(__name__)
 
 
 class Photographs:
@@ -47,6 +49,16 @@ def size_of(file: Path) -> tuple[int, int]:
     if found is None:
         raise DataContractError("the photograph is damaged", where=file.name, next="mark it as unreadable")
     return found
+
+
+def sound(file: Path) -> bool:
+    """Whether the head of its file can be read; one that cannot is nobody's work."""
+    try:
+        size_of(file)
+    except (DataContractError, OSError) as error:
+        logger.warning("a photograph is passed over: %s", " ".join(str(error).split()))
+        return False
+    return True
 
 
 def for_browser(data: bytes) -> tuple[bytes, str]:

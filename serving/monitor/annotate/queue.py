@@ -88,7 +88,6 @@ class Queue:
     def offers(self, connection: Connection, instrument: str, annotator: str, now: float) -> list[Offer]:
         """Cases for an annotator, the next one first."""
         standing, cases, seen = self._look(connection, instrument, annotator, now, measure=True)
-        late = leases.skipped(connection, self._plan.task, annotator)
         asked = captured.decided(connection, self._plan.task, instrument)
         known = {case.id: case for case in cases}
         found: list[Offer] = []
@@ -98,7 +97,6 @@ class Queue:
                 free = self._best([known[name] for name in free], asked.get("train", ()), standing.lacks(side))
             elif side is Split.TEST:
                 free.sort(key=_first(asked.get("test", ())))
-            free.sort(key=lambda name: late.get(name, 0.0))
             found += [Offer(seen[name], instrument, side, _why(side, known[name])) for name in free]
         return found
 
@@ -109,13 +107,20 @@ class Queue:
     def own(self, connection: Connection, instruments: Sequence[str], annotator: str) -> list[tuple[Offer, int]]:
         """What an annotator has now, and which reading it is."""
         found: list[tuple[Offer, int]] = []
+        known = self.settled(connection)
         for row in leases.rows(connection, self._plan.task):
             if row["state"] == leases.OUT and row["annotator"] == annotator and row["instrument"] in instruments:
                 seen = captured.one(connection, self._plan.task, row["case_id"])
                 if seen is not None:
-                    offer = Offer(seen, row["instrument"], Split(row["side"]), json.loads(row["why"]))
-                    found.append((offer, row["reading"]))
+                    side = Split(row["side"]) if row["reading"] else known.get(row["patient"], Split(row["side"]))
+                    found.append((Offer(seen, row["instrument"], side, json.loads(row["why"])), row["reading"]))
         return found
+
+    def settled(self, connection: Connection) -> dict[str, Split]:
+        """Side of every patient who has one: as the champion's datasets froze it, else as a case of theirs was given
+        out. The split of the next experience goes by the first of these two, whatever a case was given out for."""
+        given = sides.given_out(connection, self._plan.task)
+        return {**given, **self._frozen.sides(self._references.champion)}
 
     def again(self, connection: Connection, instrument: str, annotator: str, now: float) -> list[Offer]:
         """Cases that another has labelled and that wait for a second reading."""
@@ -138,7 +143,7 @@ class Queue:
         self, connection: Connection, instrument: str, annotator: str, now: float, *, measure: bool
     ) -> tuple[Standing, list[Waiting], dict[str, Observation]]:
         task, config = self._plan.task, self._plan.run.split
-        all_rows = leases.rows(connection, task, instrument)
+        all_rows = leases.rows(connection, task)
         gone = leases.taken(all_rows, annotator, now) | self._cases.names(instrument)
         seen = {
             one.id: one
@@ -146,14 +151,14 @@ class Queue:
             if one.id not in gone and self._photographs.find(one.case_ref)
         }
         cases = self._waiting(connection, instrument, list(seen.values()), measure=measure)
-        known = {**self._frozen.sides(self._references.champion), **sides.given_out(connection, task)}
+        known = self.settled(connection)
         share = config.new_instrument[2] / 100
         have = sides.labelled(self._cases.purposes(instrument), config.new_instrument)
         out = [
             Split(row["side"])
             for row in all_rows
-            if row["reading"] == 0 and row["state"] == leases.OUT and row["until"] > now
-            and row["annotator"] != annotator
+            if row["instrument"] == instrument and row["reading"] == 0 and row["annotator"] != annotator
+            and row["state"] == leases.OUT and row["until"] > now
         ]  # fmt: skip
         counted = {side: out.count(side) for side in split.ORDER}
         together = {side: have[side] + counted[side] for side in split.ORDER}

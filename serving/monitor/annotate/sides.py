@@ -76,14 +76,14 @@ class Frozen:
     patients' sides are not known here, and the split itself sees to them."""
 
     def __init__(self) -> None:
-        self._of: str | None = None
-        self._sides: dict[str, Split] = {}
+        self._held: tuple[str, Mapping[str, Split]] = "", {}
 
     def sides(self, champion: Champion | None) -> Mapping[str, Split]:
         folder = champion.folder if champion else ""
-        if folder != self._of:
-            self._of, self._sides = folder, dict(_read(Path(folder))) if folder else {}
-        return self._sides
+        found = self._held  # as a whole: two threads may ask at once
+        if folder != found[0]:
+            found = self._held = folder, dict(_read(Path(folder))) if folder else {}
+        return found[1]
 
 
 def _read(folder: Path) -> Iterable[tuple[str, Split]]:

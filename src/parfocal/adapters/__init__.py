@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 
 from parfocal.adapters.settings import Settings
 from parfocal.core.errors import UsageError
+from parfocal.training import place
 
 if TYPE_CHECKING:
-    from parfocal.core.protocols import Ledger, ModelStore, Tracker
+    from parfocal.core.protocols import Executor, Ledger, ModelStore, Tracker
 
 __all__ = ["Platform", "Settings", "connect"]
 
@@ -26,6 +27,8 @@ class Platform:
 
     @cached_property
     def tracker(self) -> Tracker:
+        if place.follows():
+            return place.Untracked()
         _need("mlflow")
         from parfocal.adapters.mlflow import MlflowTracker
 
@@ -44,6 +47,13 @@ class Platform:
         from parfocal.adapters.database import SqlLedger
 
         return SqlLedger(self.settings.ledger_url)
+
+    @cached_property
+    def executor(self) -> Executor:
+        _need("kubernetes")
+        from parfocal.adapters.kubeflow_trainer import TrainJobExecutor
+
+        return TrainJobExecutor()
 
 
 def connect(settings: Settings | None = None) -> Platform:

@@ -18,11 +18,13 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from parfocal.adapters import storage, storage_kept
 from parfocal.adapters.kubeflow_docker import Containers
 from parfocal.adapters.kubeflow_local import LocalLauncher, LocalRun, run_local
 from parfocal.adapters.kubeflow_remote import KubeflowLauncher, KubeflowSettings, Submitted, submit
 from parfocal.adapters.kubeflow_schedule import Scheduled, schedule
 from parfocal.adapters.kubeflow_spec import Compiled
+from parfocal.adapters.settings import Settings
 from parfocal.core import manifest
 from parfocal.core.errors import ParfocalError, UsageError
 from parfocal.core.scores import EVALUATION, Evaluation
@@ -51,8 +53,9 @@ __all__ = [
     "submit",
 ]
 
-SHARED = "PARFOCAL_SHARED"
-"""Folder that every pod of a cluster sees. Bundles name datasets and memories by path, and those must stay there."""
+SHARED = storage_kept.SHARED
+"""Folder under one path in every pod of a cluster. Bundles name datasets and memories by path, and those must stay
+there: on a volume that all pods share, or, with PARFOCAL_STORAGE, in an object store that each pod has a copy of."""
 
 
 def available() -> dict[str, Path]:
@@ -124,10 +127,22 @@ def compile_all(
 
 def folder(artifact: Any) -> Path:
     """Where an input artifact's files are: on the shared volume, if a step wrote them there, so that what is recorded
-    of them holds in later pods; otherwise where Kubeflow has put them in this pod."""
+    of them holds in later pods; otherwise where Kubeflow has put them in this pod.
+
+    With PARFOCAL_STORAGE, what is not here is fetched, and the datasets and the memory that a bundle names with it.
+
+    Raises:
+        DataContractError, OutsideServiceError: see `parfocal.adapters.storage`.
+    """
     path = Path(artifact.path).absolute()
     kept = _on_shared(path)
-    return kept if kept is not None and kept.exists() else path
+    if kept is not None:
+        storage_kept.fetch(kept)
+    place = kept if kept is not None and kept.exists() else path
+    if not place.exists() and storage.is_address(artifact.uri):  # kfp.local fetches nothing
+        place = storage.fetch(artifact.uri, Settings().state / "cache")
+    storage_kept.fetch_named(place)
+    return place
 
 
 @contextmanager
@@ -136,8 +151,9 @@ def sealed(*artifacts: Any) -> Iterator[tuple[Path, ...]]:
 
     That is the artifact's own path, which on a cluster is gone with the pod (Kubeflow copies it to its object store).
     Where PARFOCAL_SHARED names a folder that all pods see, the step writes there, so that the paths it records hold
-    in every later pod, and the artifact gets a copy. Kind, checksum and version are added to the artifact's metadata.
-    What an earlier attempt of this very task has left is removed first.
+    in every later pod, and the artifact gets a copy. With PARFOCAL_STORAGE they are stored as well, and of an exemplar
+    memory, which is patients' images and can be purged, the artifact gets the manifest alone. Kind, checksum and
+    version are added to the artifact's metadata. What an earlier attempt of this very task has left is removed first.
     """
     finals = [Path(artifact.path).absolute() for artifact in artifacts]
     places = [_on_shared(final) or final for final in finals]
@@ -145,9 +161,12 @@ def sealed(*artifacts: Any) -> Iterator[tuple[Path, ...]]:
         shutil.rmtree(leftover, ignore_errors=True)
     yield tuple(places)
     for artifact, final, place in zip(artifacts, finals, places, strict=True):
-        if place != final:
-            shutil.copytree(place, final)
         made = manifest.read(place)
+        if storage_kept.store(place) and made.kind == "memory":
+            final.mkdir(parents=True)
+            shutil.copyfile(place / manifest.MANIFEST, final / manifest.MANIFEST)
+        elif place != final:
+            shutil.copytree(place, final)
         artifact.metadata.update(kind=made.kind, checksum=made.checksum, code_version=made.code_version)
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 LABEL = "dev.parfocal.step"
 """Of every container that is started here, so that those of a run that was killed can be found."""
-PASSED = ("PARFOCAL_", "MLFLOW_")
+PASSED = ("PARFOCAL_", "MLFLOW_", "AWS_")
 """Beginnings of the environment's variables that steps see."""
 
 

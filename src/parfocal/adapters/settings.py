@@ -21,6 +21,12 @@ class Settings(BaseSettings):
         description="folder of checkpoints, fetched models and, unless the next two say otherwise, the databases; "
         "under the working directory, so that nothing is written where nobody looks",
     )
+    storage: str = Field(
+        default="",
+        validation_alias="PARFOCAL_STORAGE",
+        description="address below which experiences, and what pipelines make, are stored, such as "
+        "s3://bucket/parfocal or file:///mnt/parfocal (AWS_ENDPOINT_URL and the usual keys); empty: folders alone",
+    )
     database_url: str = Field(
         default="",
         validation_alias="PARFOCAL_DATABASE_URL",

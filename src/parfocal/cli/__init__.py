@@ -34,7 +34,7 @@ VERBS = {
     "token": ("parfocal.cli.tokens", "Say who may use the endpoint and the monitor."),
     "pipeline": ("parfocal.cli.pipeline", "List, compile, run and submit the Kubeflow pipelines."),
     "gate": ("parfocal.cli.gate", "What the gate asks, what it can see, and how often it errs."),
-    "registry": ("parfocal.cli.registry", "What was promoted, when and by whom; and the way back."),
+    "registry": ("parfocal.cli.registry", "Which model answered whom, and why it was promoted; the way back."),
     "memory": ("parfocal.cli.memory", "What is kept of patients for rehearsal; take it out again."),
     "config": ("parfocal.cli.config", "Show settings and explain every key."),
     "drift": ("parfocal.cli.drift", "What a declared run length to a false alarm really gives."),

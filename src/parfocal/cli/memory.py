@@ -65,11 +65,17 @@ def purge(folders: tuple[Path, ...], instrument: str, patient: str, out: Path | 
 
     The purge is on record, and what was computed of the pictures goes with them. A purged patient is not trained on in
     any later retrain. Every retrain copies exemplars into a new memory: name the memories of earlier champions too.
-    Datasets and labelled cases are folders of their own and keep theirs.
+    Datasets and labelled cases are folders of their own and keep theirs. With PARFOCAL_STORAGE and PARFOCAL_SHARED set
+    as for the pipelines, stored memories are purged too; earlier versions that a bucket keeps are the bucket's to expire.
     """
+    from parfocal.adapters import storage_kept
     from parfocal.steps import purge as step
 
+    for folder in folders:
+        storage_kept.fetch_memory(folder)
     done = step.run(folders, instrument=instrument, patient=patient, out=out)
+    for one in done:
+        storage_kept.store(one.folder)
     if as_json:
         rows = [{"memory": str(one.folder), "removed": one.removed} for one in done]
         click.echo(json.dumps({"purged": rows}, indent=1))

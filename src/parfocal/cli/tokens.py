@@ -12,7 +12,8 @@ if TYPE_CHECKING:
 
 ROLES = ("segment", "annotate", "operate", "observe")
 LONGEST = 36_500
-"""Days."""
+"""Days: a century."""
+LIFE = click.FloatRange(0, LONGEST, min_open=True)
 JSON = click.option("--json", "as_json", is_flag=True, help="JSON on standard output.")
 
 
@@ -34,7 +35,7 @@ def token() -> None:
 @token.command()
 @click.argument("name")
 @click.option("--role", "roles", type=click.Choice(ROLES), multiple=True, required=True, help="May be given again.")
-@click.option("--days", type=click.FloatRange(0, LONGEST, min_open=True), default=365.0, show_default=True, help="It holds.")
+@click.option("--days", type=LIFE, default=365.0, show_default=True, help="It holds.")
 @JSON
 def add(name: str, roles: tuple[str, ...], days: float, as_json: bool) -> None:
     """Make a token for a person or a program, and show it this once.
@@ -54,7 +55,7 @@ def add(name: str, roles: tuple[str, ...], days: float, as_json: bool) -> None:
 
 @token.command()
 @click.argument("name")
-@click.option("--overlap", type=click.FloatRange(0, 24 * LONGEST), default=24.0, show_default=True, help="Hours both hold.")
+@click.option("--overlap", type=click.FloatRange(0, 24 * 365), default=24.0, show_default=True, help="Hours both hold.")
 @JSON
 def rotate(name: str, overlap: float, as_json: bool) -> None:
     """Make the successor of a token; the one before holds a while longer, so that nobody is locked out."""

@@ -15,7 +15,7 @@ from typing import Any
 
 from pydantic import Field
 
-from parfocal.core import manifest
+from parfocal.core import formats, manifest
 from parfocal.core.config import Config
 from parfocal.core.errors import DataContractError
 
@@ -154,10 +154,10 @@ def parse(folder: Path) -> Bundle:
     """Read bundle.json alone, as in a bundle that is being made.
 
     Raises:
-        DataContractError: it is missing or cannot be read.
+        DataContractError: it is missing, cannot be read, or was written by a later program.
     """
     file = Path(folder) / BUNDLE
     try:
-        return Bundle.model_validate_json(file.read_text())
+        return formats.read(Bundle, file)
     except (OSError, ValueError) as error:
         raise DataContractError(f"bundle.json cannot be read: {error}", where=file) from None

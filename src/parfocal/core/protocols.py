@@ -162,3 +162,41 @@ class Launcher(Protocol):
     def state(self, run_id: str) -> str:
         """``pending``, ``running``, ``succeeded``, ``failed`` or ``cancelled``."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """A step to be done elsewhere, as ``parfocal <step> <arguments> --key <key>`` with these settings.
+
+    Attributes:
+        step: verb of the command line.
+        arguments: the rest of its command line but for settings and key; folders as absolute paths.
+        folders: those among the arguments, all of which whoever does it must see.
+        config: canonical JSON of the settings.
+        key: idempotency key.
+        nodes: machines that do it together.
+        processes: of each machine; None: one an accelerator, or one.
+        state: folder of checkpoints.
+    """
+
+    step: str
+    arguments: tuple[str, ...]
+    folders: tuple[Path, ...]
+    config: str
+    key: str
+    nodes: int
+    processes: int | None
+    state: Path
+
+
+class Executor(Protocol):
+    """Has a step done elsewhere, by the processes of several nodes."""
+
+    def execute(self, work: Work, reporter: Reporter) -> None:
+        """Have it done and return when it is. The same key finds the work that is under way already.
+
+        Raises:
+            ParfocalError: the step's own error, as it was raised there.
+            OutsideServiceError: whoever was to do it failed, or cannot be reached.
+        """
+        ...

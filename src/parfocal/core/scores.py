@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pydantic import Field
 
-from parfocal.core import manifest
+from parfocal.core import formats, manifest
 from parfocal.core.config import Config
 from parfocal.core.errors import DataContractError
 
@@ -69,6 +69,6 @@ def read(folder: Path) -> Evaluation:
     manifest.verify(folder, "evaluation")
     file = Path(folder) / EVALUATION
     try:
-        return Evaluation.model_validate_json(file.read_text())
+        return formats.read(Evaluation, file)
     except (OSError, ValueError) as error:
         raise DataContractError(f"{EVALUATION} cannot be read: {error}", where=file) from None

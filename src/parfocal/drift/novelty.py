@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -22,9 +22,7 @@ from scipy.cluster.hierarchy import fcluster, linkage
 from scipy.spatial.distance import pdist
 
 from parfocal.core.config import Config
-from parfocal.core.errors import UsageError
 from parfocal.core.types import Observation
-from parfocal.drift.diversity import worthwhile
 from parfocal.drift.reference import Reference
 
 STREAM = "appearance"
@@ -47,7 +45,6 @@ class NoveltyConfig(Config):
     )
     newest: int = Field(default=1000, ge=2, description="far cases that are grouped, at most: the newest")
     examples: int = Field(default=4, ge=1, description="cases that show what a candidate is like")
-    label: int = Field(default=30, ge=1, description="cases of a candidate to label first")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,19 +53,17 @@ class Candidate:
 
     Attributes:
         id: stays while the group does.
-        name: for people; theirs once they gave one.
+        name: for people.
         members: ids of its observations, in the order of arrival.
         examples: ids of the most typical ones.
-        label: ids of those that are most worth labelling, best first: far from what is known, unlike one another.
         tightness: mean distance of its cases over that of a known instrument's; about 1 for an instrument.
-        by_hand: somebody named or merged it, so it is never split again.
+        by_hand: somebody has merged another into it, so it is never split again.
     """
 
     id: str
     name: str
     members: tuple[str, ...]
     examples: tuple[str, ...]
-    label: tuple[str, ...]
     tightness: float
     by_hand: bool = False
 
@@ -85,7 +80,7 @@ def group(
         observations: with distinct ids, of any instrument; those of known ones are passed over.
         reference: knows the instruments; without appearance in it nothing can be said, and there are no candidates.
         settings: how far, how many, how tight.
-        previous: what this function, `merge` and `rename` gave before: ids and names are theirs.
+        previous: what this function gave before, as people have left it: ids and names are theirs.
 
     Returns:
         The largest first. A group takes the id of the earlier candidate with which it shares most cases; groups that
@@ -106,44 +101,13 @@ def group(
     where = places(reference, STREAM, vectors[chosen])
     groups = linked(pair_distances(reference, cases, where), settings)
     labels = _united(groups, [one.id for one in cases], previous)
-    worth = scorer.scores(cases)
     rows = [np.flatnonzero(labels == label) for label in np.unique(labels)]
     large = sorted((own for own in rows if len(own) >= size), key=lambda own: (-len(own), int(own[0])))
     names = _identities([tuple(cases[i].id for i in own) for own in large], previous)
     return tuple(
-        _candidate(before, [cases[i].id for i in own], where[own], worth[own], settings)
+        _candidate(before, [cases[i].id for i in own], where[own], settings)
         for before, own in zip(names, large, strict=True)
     )
-
-
-def merge(candidates: Sequence[Candidate], one: str, other: str) -> tuple[Candidate, ...]:
-    """The candidates with `other` taken into `one`, which keeps its id and name.
-
-    Raises:
-        UsageError: there is no such candidate, or they are the same.
-    """
-    into, gone = _find(candidates, one), _find(candidates, other)
-    if one == other:
-        raise UsageError(f"candidate '{one}' cannot be merged with itself")
-    total = len(into.members) + len(gone.members)
-    tightness = (into.tightness * len(into.members) + gone.tightness * len(gone.members)) / total
-    made = replace(
-        into, members=into.members + gone.members, label=_alternate(into.label, gone.label),
-        examples=_alternate(into.examples, gone.examples), tightness=tightness, by_hand=True,
-    )  # fmt: skip
-    return tuple(made if each.id == one else each for each in candidates if each.id != other)
-
-
-def rename(candidates: Sequence[Candidate], one: str, name: str) -> tuple[Candidate, ...]:
-    """The candidates with a person's name for one of them.
-
-    Raises:
-        UsageError: there is no such candidate, the name is empty, or another has it.
-    """
-    found = _find(candidates, one)
-    if not name.strip() or any(each.name == name and each.id != one for each in candidates):
-        raise UsageError(f"a candidate cannot be called '{name}'", expected="a name that no other candidate has")
-    return tuple(replace(found, name=name.strip(), by_hand=True) if each.id == one else each for each in candidates)
 
 
 def far_from_known(
@@ -219,31 +183,13 @@ def _identities(groups: Sequence[tuple[str, ...]], previous: Sequence[Candidate]
 
 def _fresh(first: str) -> Candidate:
     id_ = hashlib.sha256(first.encode()).hexdigest()[:8]
-    return Candidate(id_, f"unknown-{id_}", (), (), (), 0.0)
+    return Candidate(id_, f"unknown-{id_}", (), (), 0.0)
 
 
-def _candidate(
-    before: Candidate, members: Sequence[str], where: Floats, worth: Floats, settings: NoveltyConfig
-) -> Candidate:
+def _candidate(before: Candidate, members: Sequence[str], where: Floats, settings: NoveltyConfig) -> Candidate:
     middle = ((where - where.mean(axis=0)) ** 2).sum(axis=1)
     typical = np.argsort(middle, kind="stable")[: settings.examples]
     # Two independent cases are twice as far apart, in squares, as each is from the middle.
     tightness = float(np.sqrt(2.0 * middle.sum() / max(len(members) - 1, 1)))
-    return replace(
-        before, members=tuple(members), examples=tuple(members[i] for i in typical), tightness=tightness,
-        label=tuple(members[i] for i in worthwhile(worth, where, settings.label)),
-    )  # fmt: skip
-
-
-def _alternate(one: Iterable[str], other: Iterable[str]) -> tuple[str, ...]:
-    one, other = list(one), list(other)
-    mixed = [case for pair in zip(one, other, strict=False) for case in pair]
-    short = min(len(one), len(other))
-    return (*mixed, *one[short:], *other[short:])
-
-
-def _find(candidates: Sequence[Candidate], id_: str) -> Candidate:
-    for one in candidates:
-        if one.id == id_:
-            return one
-    raise UsageError(f"there is no candidate '{id_}'", expected=f"one of {', '.join(each.id for each in candidates)}")
+    examples = tuple(members[i] for i in typical)
+    return replace(before, members=tuple(members), examples=examples, tightness=tightness)

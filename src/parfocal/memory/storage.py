@@ -19,7 +19,7 @@ from pydantic import Field
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
-from parfocal.core import manifest
+from parfocal.core import formats, manifest
 from parfocal.core.config import Config
 from parfocal.core.errors import DataContractError
 from parfocal.core.manifest import Manifest, Parent
@@ -130,7 +130,7 @@ def read(folder: Path) -> tuple[Exemplars, Patients, tuple[Purge, ...], Carried]
     replacing.finish(folder)
     manifest.verify(folder, "memory")
     try:
-        record = Record.model_validate_json((folder / EXEMPLARS).read_text())
+        record = formats.read(Record, folder / EXEMPLARS)
     except (OSError, ValueError) as error:
         raise DataContractError(f"{EXEMPLARS} cannot be read: {error}", where=folder / EXEMPLARS) from None
     exemplars = {

@@ -22,7 +22,7 @@ from pydantic import Field, ValidationError
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
-from parfocal.core import manifest
+from parfocal.core import formats, manifest
 from parfocal.core.config import Config
 from parfocal.core.errors import DataContractError
 from parfocal.core.types import NO_SLICE, Slice, Split
@@ -154,8 +154,8 @@ def read_dataset(folder: Path) -> Dataset:
     if file is None:
         raise DataContractError(f"a dataset without {DATASET}", where=folder, next="make it again with preprocess")
     try:
-        return Dataset.model_validate_json(file.read_text())
-    except (ValidationError, UnicodeDecodeError) as error:
+        return formats.read(Dataset, file)
+    except ValueError as error:
         raise DataContractError(f"{DATASET} cannot be read: {error}", where=file) from None
 
 

@@ -119,7 +119,7 @@ def describe(account: Account) -> list[str]:
 def alarm_text(alarm: Mapping[str, Any] | None) -> str:
     """The alarm that caused a retrain, in one sentence."""
     if alarm is None:
-        return "no alarm is on record, so a person started it"
+        return "no alarm is on record: a person started it, or its evidence is older than such records"
     streams = ", ".join(_stream(stream) for stream in alarm["streams"]) or "streams not recorded"
     return f"the alarm of {minute(alarm['time'])} on {alarm['instrument']} ({streams}; reference {alarm['reference']})"
 

@@ -18,6 +18,7 @@ from parfocal.preprocessing.recipes import AnyRecipe, Recipe
 from parfocal.preprocessing.split import SplitConfig
 from parfocal.preprocessing.static_augmentation import StaticAugmentationConfig
 from parfocal.promotion.policy import GatePolicy
+from parfocal.steps.elsewhere import ExecutorConfig
 from parfocal.strategies import StrategyConfig
 from parfocal.training.config import TrainConfig
 
@@ -76,3 +77,4 @@ class RunConfig(Config):
     gate: GatePolicy = Field(default_factory=GatePolicy)
     drift: DriftConfig = Field(default_factory=DriftConfig)
     segment: SegmentConfig = Field(default_factory=SegmentConfig)
+    executor: ExecutorConfig = Field(default_factory=ExecutorConfig)

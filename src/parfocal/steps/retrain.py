@@ -12,19 +12,20 @@ from parfocal.core import bundle, manifest
 from parfocal.core.bundle import Bundle, ParentRef, StructureModel
 from parfocal.core.errors import DataContractError
 from parfocal.core.manifest import Manifest
-from parfocal.core.protocols import Reporter, Run
+from parfocal.core.protocols import Executor, Reporter, Run
 from parfocal.core.task import Structure, task
 from parfocal.core.types import Split
 from parfocal.memory.buffer import Memory
 from parfocal.preprocessing import recipes
 from parfocal.preprocessing.shards import Arrays, read_dataset
-from parfocal.steps import clicking, locating, reference, sides, together, unlabelled
+from parfocal.steps import clicking, elsewhere, locating, reference, sides, together, unlabelled
 from parfocal.steps.config import RunConfig
 from parfocal.steps.course import Course, Rehearsal
 from parfocal.steps.learning import Learner, dataset_refs, labelled
 from parfocal.steps.lesson import refuse_other_strategy
 from parfocal.steps.remembering import remember, write_memory
 from parfocal.strategies import Finished
+from parfocal.training import place
 
 
 def run(
@@ -38,16 +39,29 @@ def run(
     key: str,
     run: Run,
     reporter: Reporter,
+    executor: Executor | None = None,
 ) -> Manifest:
     """Teach the bundle at `champion` the sealed `dataset` and write the challenger to `out`.
 
     Only structures that the dataset has labels for change; the others are copied byte for byte. What batches are made
     of, and what becomes of the weights afterwards, is the strategy's (``retrain.strategy``). The memory with the new
-    instrument's exemplars goes to `memory_out`. Killed at any moment, the same call ends with the same weights.
+    instrument's exemplars goes to `memory_out`. Killed at any moment, the same call ends with the same weights. On
+    several nodes (`config.executor`) `executor` has it done.
 
     Raises:
         DataContractError: champion, memory or dataset are not whole or do not fit together.
     """
+    options = {"--champion": champion, "--out": out, "--memory": memory_out}
+    work = elsewhere.work("retrain", options, (dataset,), config, config.executor, key=key, state=state)
+    if elsewhere.sent(config.executor, executor, work, reporter):
+        return manifest.read(out)
+    with elsewhere.told(), place.part(place.Part(out, memory_out, state, run, reporter)) as mine:
+        return _here(dataset, champion, config, mine, key)
+
+
+def _here(dataset: Path, champion: Path, config: RunConfig, mine: place.Part, key: str) -> Manifest:
+    """`run` in this process, alone or among others."""
+    out, memory_out, run, reporter = mine.out, mine.memory, mine.run, mine.reporter
     before = bundle.read(champion)
     memory = Memory.read(Path(before.memory_uri))
     instrument = read_dataset(dataset).instrument
@@ -59,7 +73,7 @@ def run(
     run.params(config.flat())
     run.dataset(dataset, "training")
     classes = together.classes_in(before, config)
-    learner = Learner(config, config.retrain.train, state / "checkpoints" / key, run, reporter, classes)
+    learner = Learner(config, config.retrain.train, mine.state / "checkpoints" / key, run, reporter, classes)
     refuse_other_strategy(learner.checkpoints, config)
     course = Course(dataset, champion, before, folders, strategies.build(config.retrain.strategy), learner)
     structures: dict[str, StructureModel] = {}

@@ -12,19 +12,19 @@ from parfocal.core import bundle, manifest
 from parfocal.core.bundle import StructureModel
 from parfocal.core.errors import DataContractError
 from parfocal.core.manifest import Manifest
-from parfocal.core.protocols import Reporter, Run
+from parfocal.core.protocols import Executor, Reporter, Run
 from parfocal.core.task import task
 from parfocal.core.types import Split
 from parfocal.memory.buffer import Memory
 from parfocal.memory.sampler import Source
 from parfocal.preprocessing.shards import read_dataset
-from parfocal.steps import clicking, locating, reference, sides, together
+from parfocal.steps import clicking, elsewhere, locating, reference, sides, together
 from parfocal.steps import unlabelled as plain_pictures
 from parfocal.steps.config import RunConfig
 from parfocal.steps.learning import Learner, dataset_refs, labelled, patients_of
 from parfocal.steps.remembering import remember, write_memory
+from parfocal.training import place, synthesis
 from parfocal.training import pretrained as pretrained_networks
-from parfocal.training import synthesis
 
 LOCALIZE = "localize"
 """The one pretraining that learns from points alone; the others learn from unlabelled pictures too."""
@@ -41,6 +41,7 @@ def run(
     run: Run,
     reporter: Reporter,
     pretrained: Path | None = None,
+    executor: Executor | None = None,
 ) -> Manifest:
     """Train a network a structure, or one for all, by `config.train` on all `datasets` in equal parts; write a bundle.
 
@@ -48,11 +49,22 @@ def run(
 
     Equal parts are the papers' fusion (replicate to equal length, shuffle) without the copies. Exemplars of every
     instrument go to `memory_out`. Checkpoints live at ``<state>/checkpoints/<key>``: the same call after a kill goes
-    on from there and ends with the same weights.
+    on from there and ends with the same weights. On several nodes (`config.executor`) `executor` has it done.
 
     Raises:
         DataContractError: the datasets are of different tasks or recipes, or no structure has labels.
     """
+    options = {"--out": out, "--memory": memory_out, "--pretrained": pretrained}
+    work = elsewhere.work("train", options, tuple(datasets), config, config.executor, key=key, state=state)
+    if elsewhere.sent(config.executor, executor, work, reporter):
+        return manifest.read(out)
+    with elsewhere.told(), place.part(place.Part(out, memory_out, state, run, reporter)) as mine:
+        return _here(datasets, config, mine, key, pretrained)
+
+
+def _here(datasets: Sequence[Path], config: RunConfig, mine: place.Part, key: str, pretrained: Path | None) -> Manifest:
+    """`run` in this process, alone or among others."""
+    out, memory_out, run, reporter = mine.out, mine.memory, mine.run, mine.reporter
     parents = [manifest.read(folder, "dataset").parent(folder) for folder in datasets]
     if pretrained is not None:
         config = _starting_from(pretrained, config)
@@ -74,7 +86,7 @@ def run(
     for folder in datasets:
         run.dataset(folder, "training")
     classes = together.classes_for(datasets, config, reporter) if config.train.together else None
-    learner = Learner(config, config.train, state / "checkpoints" / key, run, reporter, classes)
+    learner = Learner(config, config.train, mine.state / "checkpoints" / key, run, reporter, classes)
     if learner.objective.inputs:
         clicking.refuse_selection(config)
     learn = together.train if classes else _one_by_one

@@ -45,10 +45,10 @@ def fit(
 ) -> FitResult:
     """Train `model` in place and return the best weights seen.
 
-    On one device, or on several under ``torchrun``: then each process takes its part of every batch, gradients are
-    averaged, batch norm uses the statistics of each process's part (so results differ a little from one process with
-    the same batch) and running statistics are those of the first process, which alone validates, reports (the loss of
-    its part) and writes checkpoints.
+    On one device, or on several under ``torchrun``: then each process takes its part of every batch, and gradients,
+    batch norm and the reported loss are those of the whole batch, so that the result is one process's but for rounding,
+    where nothing is drawn on the way: dropout, clicks and whatever else an objective draws differ by process, and with
+    unlabelled pixels each process's mean counts the same. The first alone validates, reports and writes checkpoints.
 
     With `checkpoint`, a folder, a killed call given again with the same arguments goes on from the last checkpoint to
     bit-identical weights on the same hardware, thread count and number of processes. The folder is left as it is

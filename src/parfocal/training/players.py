@@ -15,6 +15,7 @@ from parfocal import models
 from parfocal.core.errors import UsageError
 from parfocal.objectives import MAIN, Batch, Objective, Parts
 from parfocal.training import checkpoint as checkpoints
+from parfocal.training import distributed
 from parfocal.training.config import TrainConfig
 
 
@@ -51,14 +52,15 @@ class Players:
         """Update every player once, in their order.
 
         Returns:
-            The loss of the player that updates the main network, and the parts of all, detached scalars on the device.
+            The loss of the player that updates the main network, and the parts of all, detached scalars on the device:
+            means over all processes.
         """
         total: torch.Tensor | None = None
         found: Parts = {}
         for player, who in self._players.items():
             for group in self.optimizers[player].param_groups:
                 group["lr"] = learning_rate * who.rate
-            with self._only(player):
+            with self._only(player), distributed.whole_batch(self.networks.values(), self._fabric.world_size):
                 loss, parts = self._objective.loss(player, self._forwards, batch)
                 self._steppers[player].zero_grad()
                 self._fabric.backward(loss)
@@ -68,7 +70,10 @@ class Players:
                 total = loss.detach()
             found |= parts
         assert total is not None, "no player updates the main network"
-        return total, found
+        if self._fabric.world_size == 1:
+            return total, found
+        agreed = distributed.mean(self._fabric, {"": total} | found)
+        return agreed.pop(""), agreed
 
     def forget(self) -> None:
         """Empty the optimisers' memory."""

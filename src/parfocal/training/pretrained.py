@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from parfocal import models
-from parfocal.core import manifest
+from parfocal.core import formats, manifest
 from parfocal.core.bundle import DatasetRef, PretrainedRef
 from parfocal.core.config import Config
 from parfocal.core.errors import DataContractError
@@ -47,7 +47,7 @@ def read(folder: Path) -> Pretrained:
     """
     manifest.verify(folder, "pretrained")
     try:
-        return Pretrained.model_validate_json((folder / PRETRAINED).read_text())
+        return formats.read(Pretrained, folder / PRETRAINED)
     except (OSError, ValueError) as error:
         raise DataContractError(f"{PRETRAINED} cannot be read: {error}", where=folder) from None
 

@@ -1,3 +1,4 @@
+import json
 import re
 import sqlite3
 from collections.abc import Iterator
@@ -15,7 +16,8 @@ HERE = ("127.0.0.1", 50000)
 
 
 def client(state: Path, host: tuple[str, int] = HERE, **settings: Any) -> TestClient:
-    app = build(MonitorSettings(state=state, **{"token": "", "open": "token" not in settings, "database_url": "", **settings}))
+    given = {"token": "", "open": "token" not in settings, "database_url": "", **settings}
+    app = build(MonitorSettings(state=state, **given))
     return TestClient(app, base_url="http://127.0.0.1:8081", client=host)
 
 
@@ -177,7 +179,8 @@ def test_the_page_shows_instruments_statistics_thresholds_alarms_and_reasons(mon
     assert f"Alarm at observation {found['alarm_at']}" in page.text
     assert "label 30 more" in page.text
     assert page.text.count("<polyline") == 2, "those that have seen something"
-    assert not re.findall(r"(?:src|href)=", page.text), "nothing is fetched from anywhere"
+    assert not re.findall(r"src=|<link|<iframe|@import|url\(", page.text), "nothing is fetched from anywhere"
+    assert set(re.findall(r'href="([^"]*)"', page.text)) == {"annotate"}, "a link to a page of ours"
     policy = page.headers["content-security-policy"]
     (nonce,) = re.findall(r'<script nonce="([^"]+)"', page.text)
     assert f"script-src 'nonce-{nonce}'" in policy
@@ -222,6 +225,9 @@ def test_a_reset_is_signed(monitor: TestClient, id_: str) -> None:
     monitor.post("/observations", json=wire([observation(i, None, at=20.0, reference=id_) for i in range(40)]))
     assert monitor.post("/detectors/undeclared/reset", json={"by": "Ada"}).status_code == 400
     assert stream(monitor.get("/api/state").json(), "")["alarm"]
+    for wrong in ({"by": "A\0da"}, {"reason": "\ud800"}, {"by": 5}, {"reason": " "}):
+        body = json.dumps({"by": "Ada", "reason": "x", **wrong})
+        assert monitor.post("/detectors/undeclared/reset", content=body).status_code == 400, "no database takes it"
     signed = {"by": "Ada", "reason": "a dirty lens"}
     assert monitor.post("/detectors/undeclared/reset", json=signed).json() == {"detectors": 2}
     assert not stream(monitor.get("/api/state").json(), "")["alarm"]

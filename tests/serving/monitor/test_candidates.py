@@ -293,6 +293,19 @@ def test_nothing_is_looked_at_twice_and_nobody_looks_who_does_not_lead(
     assert len(grouped) == 1
 
 
+def test_taking_the_lead_may_write_too(tmp_path: Path) -> None:
+    """Within a look's own transaction it waited for itself until that gave up, and every POST with it."""
+    world = Grouped(tmp_path)
+
+    def leads() -> bool:
+        with world.database.write():
+            return True
+
+    world.grouping._leads = leads
+    world.send(undeclared(X, 0, 25, world.reference))
+    assert len(world.look()) == 1
+
+
 def test_after_another_champion_the_cases_are_grouped_anew(tmp_path: Path) -> None:
     world = Grouped(tmp_path)
     one, _ = two(world)

@@ -4,6 +4,7 @@ import os
 import signal
 import struct
 import zlib
+from collections import Counter
 from pathlib import Path
 
 import cv2
@@ -201,3 +202,13 @@ def test_a_case_is_five_writes(tmp_path: Path) -> None:
     child.start()
     child.join(60)
     assert child.exitcode == 0
+
+
+def test_an_experience_that_is_closed_while_somebody_counts_is_empty(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The folder is renamed between two looks at it."""
+    store = CaseStore(tmp_path, "fundus")
+    monkeypatch.setattr(Path, "is_dir", lambda _: True)
+    monkeypatch.setattr(Path, "is_file", lambda _: True)
+    assert (store.labelled("B"), store.purposes("B"), store.names("B")) == (0, Counter(), set())

@@ -172,6 +172,34 @@ def test_unsaved_work_survives_a_reload_and_another_browser(visit: Callable[...,
     ada.complaints = [text for text in ada.complaints if "409" not in text]
 
 
+def test_who_comes_after_another_at_one_browser_sees_nothing_of_their_drawing(visit: Callable[..., Visitor]) -> None:
+    """The monitor keeps drafts apart by person; the browser's own copy was shown to whoever had the case next."""
+    ada = visit().come()
+    ada.next()
+    ada.page.keyboard.press("b")
+    ada.drag((100, 100), (100, 160))
+    ada.page.keyboard.press("q")
+    ada.page.locator("#idle").wait_for()
+    ada.page.locator("#rename").click()
+    ada.page.get_by_label("Your name").fill("Bob")
+    ada.page.keyboard.press("Enter")
+    ada.next()
+    assert len({case for case, _ in ada.opened_cases}) == 1, "Bob has Ada's case"
+    assert "draft" not in ada.text("#kept")
+
+
+def test_a_photograph_that_no_browser_shows_does_not_come_for_ever(
+    visit: Callable[..., Visitor], world: SimpleNamespace
+) -> None:
+    ada = visit().come()
+    ada.page.route("**/image", lambda route: route.fulfill(body=b"no picture", content_type="image/png"), times=1)
+    ada.page.keyboard.press("n")
+    ada.page.locator("#trouble-text", has_text="cannot be shown").wait_for()
+    ada.page.locator("body:not([aria-busy])").wait_for()
+    ada.next()
+    assert len({case for case, _ in ada.opened_cases}) == 2
+
+
 def test_two_people_never_get_one_case_and_a_skipped_one_comes_back(visit: Callable[..., Visitor]) -> None:
     ada, bob = visit("Ada").come(), visit("Bob").come()
     ada.next()

@@ -1,11 +1,13 @@
 """Pages: signing in, what a page must send to write, and what a stolen cookie is worth."""
 
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from parfocal_serving.security.guard import cookie_name, set_cookie
-from parfocal_serving.security.sessions import IDLE, LONGEST, RENEWED, Sessions
+from parfocal_serving.security.sessions import IDLE, LONGEST, RENEWED, Session, Sessions
 from security_kit import FAR, audited, bearer, monitor, token
 from starlette.testclient import TestClient
 
@@ -79,6 +81,13 @@ def test_a_page_writes_with_the_csrf_token_alone(page: TestClient, word: str) ->
     assert reset(page, **bearer(word)) == 400, "a program with its token needs none"
 
 
+def test_whoever_is_signed_in_may_sign_in_as_another(page: TestClient, word: str, tmp_path: Path) -> None:
+    """The sign-in page knows no session: it was told that it is no page of ours."""
+    sign_in(page, token(tmp_path, "Bob", "annotate"))
+    sign_in(page, word)
+    assert page.get("/api/session").json()["name"] == "Ada"
+
+
 def test_another_site_cannot_sign_a_browser_in(page: TestClient, word: str) -> None:
     answer = page.post("/api/session", json={"token": word}, headers={"Origin": "https://evil.example"})
     assert (answer.status_code, "set-cookie" in answer.headers) == (403, False)
@@ -140,6 +149,18 @@ def test_a_session_ends_when_it_is_not_used_and_after_half_a_day_at_last(tmp_pat
         if kept is None:
             break
     assert now[0] - session.began > LONGEST
+
+
+def test_two_monitors_that_start_at_once_have_one_key(tmp_path: Path) -> None:
+    start = threading.Barrier(8)
+
+    def begin(_: int) -> str:
+        start.wait()
+        sessions = Sessions(tmp_path)
+        return sessions.csrf(Session("one", "token", 0, 0))
+
+    with ThreadPoolExecutor(8) as pool:
+        assert len(set(pool.map(begin, range(8)))) == 1
 
 
 def test_the_key_is_for_its_owner_alone(tmp_path: Path) -> None:

@@ -114,8 +114,23 @@ def test_a_file_that_is_gone_broken_or_open_to_others_lets_nobody_in(store: Toke
     assert names(keeper, word) == [None]
     with pytest.raises(UsageError, match="chmod 600"):
         tokens.read(store.file)
-    store.file.chmod(0o440)  # as Kubernetes mounts a secret
-    store.file.touch()
+    store.file.chmod(0o440)  # as Kubernetes mounts a secret; to change the mode is all that the message asks for
+    assert names(keeper, word) == ["Ada"]
+    store.file.chmod(0o666)
+    assert names(keeper, word) == [None]
+
+
+def test_a_disk_that_was_away_for_a_moment_locks_nobody_out(
+    store: TokenStore, keeper: Keeper, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    word = store.add("Ada", ["segment"])[1]
+
+    def away(_: Path) -> tokens.Tokens:
+        raise OSError("input/output error")
+
+    with monkeypatch.context() as broken:
+        broken.setattr("parfocal_serving.security.tokens.read", away)
+        assert names(keeper, word) == [None]
     assert names(keeper, word) == ["Ada"]
 
 

@@ -52,8 +52,29 @@ def test_every_change_is_in_the_audit_log_and_no_token_is(state: Path) -> None:
     assert word.split("_", 2)[2] not in file.read_text()
 
 
-def test_a_role_that_there_is_not_is_refused() -> None:
-    ended = CliRunner().invoke(parfocal, ["token", "add", "Ada", "--role", "root"])
+def test_a_user_without_a_name_sees_the_token_that_was_made(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the images nobody is called 10001; the token was in the file and shown to no one."""
+    for name in ("LOGNAME", "USER", "LNAME", "USERNAME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("os.getuid", lambda: 10_001)
+    assert say("add", "Ada", "--role", "segment").startswith("pf_")
+    (file,) = (state / "audit").iterdir()
+    assert json.loads(file.read_text())["who"] == "user 10001"
+
+
+def test_the_log_names_the_row_that_was_revoked(state: Path) -> None:
+    say("add", "Ada", "--role", "annotate")
+    say("revoke", "Ada")
+    say("add", "Ada", "--role", "annotate")
+    say("revoke", "Ada")
+    (file,) = (state / "audit").iterdir()
+    rows = [json.loads(line) for line in file.read_text().splitlines()]
+    assert [rows[0]["id"], rows[2]["id"]] == [rows[1]["id"], rows[3]["id"]]
+
+
+@pytest.mark.parametrize("words", [["--role", "root"], ["--role", "segment", "--days", "1e9"]])
+def test_a_role_that_there_is_not_and_a_life_beyond_the_calendar_are_refused(words: list[str]) -> None:
+    ended = CliRunner().invoke(parfocal, ["token", "add", "Ada", *words])
     assert ended.exit_code == 2
 
 

@@ -5,12 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from parfocal.core.errors import UsageError
 from parfocal.core.types import Observation
-from parfocal.drift.novelty import Candidate, NoveltyConfig, group, merge, rename
+from parfocal.drift.novelty import Candidate, NoveltyConfig, group
 from parfocal.drift.reference import DriftConfig, Reference, fit
 
-SETTINGS = NoveltyConfig(size=8, label=5, apart=1.5)
+SETTINGS = NoveltyConfig(size=8, apart=1.5)
 WHERE = {"A": 0.0, "B": 6.0, "X": -8.0, "Y": 15.0}
 """A and B are known."""
 
@@ -44,8 +43,8 @@ def test_two_unknown_cameras_among_known_ones_are_two_candidates(reference: Refe
     assert [len(one.members) for one in found] == [25, 12]
     assert all({id_[0] for id_ in one.members} == {letter} for one, letter in zip(found, "XY", strict=True))
     assert all(one.tightness == pytest.approx(1.0, abs=0.35) for one in found)
-    assert all(set(one.label) | set(one.examples) <= set(one.members) for one in found)
-    assert [len(found[0].label), len(found[0].examples)] == [5, 4]
+    assert all(set(one.examples) <= set(one.members) for one in found)
+    assert len(found[0].examples) == 4
 
 
 def test_known_cameras_and_few_or_scattered_cases_are_no_candidate(reference: Reference) -> None:
@@ -66,7 +65,7 @@ def test_a_case_without_an_embedding_is_in_no_group(reference: Reference) -> Non
 def test_ids_and_names_stay_while_cases_arrive(reference: Reference) -> None:
     early = [*cases("X", 12), *cases("Y", 20)]
     first = group(early, reference, SETTINGS)
-    first = rename(first, named(first, "X").id, "Clinic Nord")
+    first = tuple(replace(one, name="Clinic Nord") if one is named(first, "X") else one for one in first)
     seen = [*early, *cases("X", 60, 300), *cases("Y", 5, 300)]
     later = group(seen[::-1], reference, SETTINGS, first)
     assert len(later) == 2
@@ -80,27 +79,13 @@ def test_what_a_person_merged_stays_one_and_what_nobody_touched_may_split(refere
     seen = [*cases("X", 20), *cases("Y", 12)]
     found = group(seen, reference, SETTINGS)
     one, other = named(found, "X"), named(found, "Y")
-    [whole] = merge(found, one.id, other.id)
-    assert (whole.id, len(whole.members)) == (one.id, 32)
+    whole = replace(one, members=one.members + other.members, by_hand=True)
     more = [*seen, *cases("X", 10, 400), *cases("Y", 10, 400)]
     [still] = group(more, reference, SETTINGS, (whole,))
     assert (still.id, len(still.members)) == (one.id, 52)
     untouched = group(more, reference, SETTINGS, (replace(whole, by_hand=False),))
     assert len(untouched) == 2
     assert untouched[0].id == one.id
-
-
-def test_names_and_ids_that_cannot_be_are_refused(reference: Reference) -> None:
-    found = group([*cases("X", 20), *cases("Y", 12)], reference, SETTINGS)
-    one, other = (each.id for each in found)
-    with pytest.raises(UsageError, match="no candidate 'nobody'"):
-        rename(found, "nobody", "x")
-    with pytest.raises(UsageError, match="cannot be called"):
-        rename(found, one, found[1].name)
-    with pytest.raises(UsageError, match="cannot be called"):
-        rename(found, one, "  ")
-    with pytest.raises(UsageError, match="with itself"):
-        merge(found, other, other)
 
 
 def test_without_appearance_nothing_is_said() -> None:

@@ -73,7 +73,7 @@ def test_a_card_names_what_speaks_against_the_model(model: Path) -> None:
     assert "- The disc on B was tested on 9 patients; 20 are asked for." in page
     assert "Not shown: The disc on B is judged on 9 patients" in page
     assert "image: not named by the environment (PARFOCAL_IMAGE)" in page
-    assert "no alarm is on record, so a person started it" in page
+    assert "no alarm is on record: a person started it, or its evidence is older than such records" in page
 
 
 def test_a_first_model_and_one_patient_have_a_card(model: Path) -> None:

@@ -2,7 +2,7 @@
 
 const LOCAL = 150, SERVER = 1500, BEAT = 45000; // milliseconds: after a change; a sign of life, which renews the lease
 const ASLEEP = 600000; // milliseconds without a key or a pointer after which no sign of life is given
-const FORMAT = 1;
+const FORMAT = 2;
 const place = (id) => `parfocal.draft.${id}`;
 
 /** The drafts that this browser keeps; nothing is thrown where it keeps none. */
@@ -29,9 +29,10 @@ const kept = {
   },
 };
 
-/** The newer of this browser's draft and the monitor's; null without one that can be read. */
+/** The newer of this browser's draft and the monitor's; null without one that can be read. Another person's is nobody's business. */
 export function newest(open) {
-  const found = [kept.read(open.case), open.draft].filter((one) => one?.format === FORMAT && one.case === open.case);
+  const mine = (one) => one?.format === FORMAT && one.case === open.case && one.annotator === open.annotator;
+  const found = [kept.read(open.case), open.draft].filter(mine);
   return found.sort((a, b) => b.saved - a.saved)[0] ?? null;
 }
 
@@ -93,7 +94,7 @@ export class Draft {
 
   /** What is kept: the work and when it was so. */
   stamped() {
-    return { format: FORMAT, case: this.open.case, saved: Date.now(), ...this.values() };
+    return { format: FORMAT, case: this.open.case, annotator: this.open.annotator, saved: Date.now(), ...this.values() };
   }
 
   #here() {

@@ -74,7 +74,13 @@ export class Flow {
       return this.idle("Nothing waits", this.queue.trouble || "What waits is with somebody else, or you have labelled it already.");
     }
     sessionStorage.setItem(OPEN, "yes");
-    this.desk = await Desk.open(open, this.queue.data.structures, this.#hears());
+    try {
+      this.desk = await Desk.open(open, this.queue.data.structures, this.#hears());
+    } catch (error) {
+      if (error instanceof api.Problem) throw error;
+      await api.leave(open, "skip", "the browser cannot show the photograph"); // or it would come back for ever
+      throw new api.Problem(0, { what: "a photograph cannot be shown, and was skipped", next: "take the next case" });
+    }
     calm();
     this.#present(open);
     if (!this.desk.byHand && !this.desk.restored && $("proposal-first").checked) this.propose(); // nobody waits for it

@@ -5,7 +5,9 @@ from typing import Any
 
 import pytest
 from annotate_kit import DRAWN, World, accept, ask, take
-from parfocal_serving.monitor.annotate import leases
+from parfocal_serving.monitor.annotate import labels, leases
+from parfocal_serving.monitor.cases import NewCase
+from parfocal_serving.monitor.service import Service
 from postgres_kit import BOTH
 from starlette.testclient import TestClient
 
@@ -88,6 +90,34 @@ def test_a_case_that_is_accepted_twice_is_one_label(world: World, monitor: TestC
     answers = [accept(monitor, given) for _ in range(2)]
     assert [one.status_code for one in answers] == [200, 200]
     assert answers[1].json()["labelled"] == 1
+
+
+def test_a_case_that_is_accepted_twice_at_once_is_one_label_and_both_are_answered(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The slower answer said that somebody else had the case."""
+    monkeypatch.setattr(labels, "SECOND", 1)
+    service = Service(world.settings())
+    inner: list[int] = []
+    keep = service.annotation._hand_in
+
+    def slow(instrument: str, case: NewCase) -> tuple[bool, int]:
+        done = keep(instrument, case)
+        if not inner:
+            inner.append(0)
+            inner[0] = accept(monitor, given).status_code
+        return done
+
+    service.annotation._hand_in = slow
+    with world.monitor(service) as monitor:
+        world.capture(monitor, 20)
+        given = take(monitor)
+        assert given is not None
+        assert accept(monitor, given).json()["labelled"] == 1
+        assert inner == [200]
+        second = take(monitor, "Bob")
+        assert second is not None
+        assert (second["case"], second["second"]) == (given["case"], True), "whoever was faster"
 
 
 def test_nothing_of_a_case_is_given_without_its_lease(world: World, monitor: TestClient) -> None:

@@ -3,8 +3,10 @@
 from collections import Counter
 from typing import Any
 
+import pytest
 from annotate_kit import World, accept, ask, take
 from monitor_kit import ALERT, eventually, mask, photograph
+from parfocal_serving.monitor.annotate import labels
 from parfocal_serving.monitor.database import connect
 from parfocal_serving.monitor.schema import ASSIGNMENTS, CANDIDATES
 from sqlalchemy import insert
@@ -95,6 +97,47 @@ def test_a_skipped_case_comes_last_for_whoever_skipped_it_and_first_for_others(
     assert other["case"] == given["case"] != mine["case"]
 
 
+def test_whoever_skips_sees_every_other_case_first(world: World, monitor: TestClient) -> None:
+    """The last one of the emptiest side came back at once, and so did every second reading."""
+    world.capture(monitor, 12)
+    seen = []
+    for _ in range(8):
+        given = take(monitor)
+        assert given is not None
+        seen.append(given["case"])
+        ask(monitor, given, "POST", "skip", {"reason": ""}).raise_for_status()
+    assert len(set(seen)) == 8
+
+
+def test_a_second_reading_that_is_skipped_does_not_come_back_at_once(
+    world: World, monitor: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(labels, "SECOND", 1)
+    world.capture(monitor, 12)
+    given = take(monitor)
+    assert given is not None
+    accept(monitor, given)
+    second = take(monitor, "Bob")
+    assert second is not None
+    assert (second["case"], second["second"]) == (given["case"], True)
+    ask(monitor, second, "POST", "skip", {"reason": ""}).raise_for_status()
+    other = take(monitor, "Bob")
+    assert other is not None
+    assert other["case"] != given["case"]
+
+
+def test_a_drawing_that_was_skipped_is_not_kept(world: World, monitor: TestClient) -> None:
+    """As the page says."""
+    world.capture(monitor, 1)
+    given = take(monitor)
+    assert given is not None
+    ask(monitor, given, "PUT", "draft", {"half": "done"}).raise_for_status()
+    ask(monitor, given, "POST", "skip", {"reason": ""}).raise_for_status()
+    again = take(monitor)
+    assert again is not None
+    assert again["draft"] is None
+
+
 def test_what_a_decision_asks_for_comes_first(world: World, monitor: TestClient) -> None:
     world.capture(monitor, 40)
     monitor.post("/alerts", json=ALERT).raise_for_status()
@@ -119,6 +162,16 @@ def test_one_photograph_that_was_handed_in_by_another_way_is_not_asked_for(world
         files = {"image": ("i.png", photograph(number)), "disc": ("d.png", mask())}
         monitor.post("/cases/fundus/B", files=files, data={"patient": f"p{number}", "grader": "x"}).raise_for_status()
     assert take(monitor) is None
+
+
+def test_a_damaged_photograph_is_passed_over(world: World, monitor: TestClient) -> None:
+    """It was answered with an error for ever, to everybody: nobody had a lease with which to call it unreadable."""
+    world.capture(monitor, 3)
+    for number in (0, 1):
+        (world.state / "captured/fundus/2026-11-21" / f"B-{number}.png").write_bytes(b"\x89PNG\r\n\x1a\n cut short")
+    given = take(monitor)
+    assert given is not None
+    assert given["case"] == "B-2"
 
 
 def test_a_reference_that_leads_out_of_the_case_store_is_no_photograph(world: World, monitor: TestClient) -> None:

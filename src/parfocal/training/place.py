@@ -1,0 +1,76 @@
+"""Which of several processes this one is, and what a step may do there. Loads no torch.
+
+Under ``torchrun`` every process runs the same step on the same inputs: the networks need all of them, the folders that
+a step writes need one. So the first process does what a single one would, and the others do the same into folders that
+are thrown away, and tell nobody.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from parfocal.core.protocols import Reporter, Run
+from parfocal.core.reporting import Silent
+
+
+def rank() -> int:
+    """Number of this process among those that ``torchrun`` started on all nodes; 0 without it."""
+    return int(os.environ["RANK"]) if "TORCHELASTIC_RUN_ID" in os.environ else 0
+
+
+def follows() -> bool:
+    """Whether another process is the first, which alone writes and reports."""
+    return rank() > 0
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Where this process writes and whom it tells."""
+
+    out: Path
+    memory: Path
+    state: Path
+    run: Run
+    reporter: Reporter
+
+
+@contextmanager
+def part(whole: Part) -> Iterator[Part]:
+    """What of a step is this process's: `whole` in the first one; in the others folders that are gone afterwards."""
+    if not follows():
+        yield whole
+        return
+    with TemporaryDirectory(prefix=f"parfocal-{rank()}-") as name:
+        scratch = Path(name)
+        yield Part(scratch / "out", scratch / "memory", scratch / "state", Unheard(), Silent())
+
+
+class Unheard:
+    """`parfocal.core.protocols.Run` of a process that is not the first: nothing is kept."""
+
+    id = ""
+
+    def params(self, values: Mapping[str, object]) -> None: ...
+
+    def metrics(self, values: Mapping[str, float], step: int | None = None) -> None: ...
+
+    def tags(self, values: Mapping[str, str]) -> None: ...
+
+    def artifact(self, path: Path, folder: str = "") -> None: ...
+
+    def text(self, content: str, name: str) -> None: ...
+
+    def dataset(self, folder: Path, context: str) -> None: ...
+
+
+class Untracked:
+    """`parfocal.core.protocols.Tracker` of such a process."""
+
+    @contextmanager
+    def run(self, name: str, *, key: str = "", tags: Mapping[str, str] | None = None) -> Iterator[Run]:  # noqa: ARG002
+        yield Unheard()
