@@ -18,6 +18,8 @@ from parfocal.core.errors import UsageError
 
 FILES = Path(__file__).parent
 DEFAULT = "gpu"
+USER = 10001
+"""Of components/Containerfile."""
 RESOURCE = r"^$|^[a-z0-9.-]+/[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$"
 
 
@@ -143,6 +145,8 @@ def place(task: Any, placement: Placement, platform: Platform) -> Any:
     if placement.retries:
         task.set_retry(placement.retries, f"{placement.backoff_seconds}s", 2.0, f"{placement.all_attempts_seconds}s")
     kubernetes.set_timeout(task, placement.timeout_seconds)
+    # The images' user: a namespace that enforces Pod Security `restricted` starts nothing that may be root.
+    kubernetes.set_security_context(task, run_as_user=USER, run_as_group=USER, run_as_non_root=True)
     if platform.claim:
         kubernetes.mount_pvc(task, platform.claim, platform.mount)
     if platform.config_map:

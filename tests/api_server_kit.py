@@ -115,12 +115,9 @@ class Handler(BaseHTTPRequestHandler):
         if isinstance(mood, int):
             reasons = {401: "Unauthorized", 403: "Forbidden", 404: "NotFound", 409: "AlreadyExists", 410: "Expired"}
             self._answer(mood, failure(mood, reasons.get(mood, "Trouble"), f"{kind} gives {mood}"))
-        elif mood == SILENCE:
-            time.sleep(1.0)
+        elif mood in (SILENCE, CUT):
+            time.sleep(1.0 if mood == SILENCE else 0.0)
             self.close_connection = True
-        elif mood == CUT:
-            self.close_connection = True
-            self.connection.close()
         elif kind == "unknown":
             self._answer(404, failure(404, "NotFound", "the server could not find the requested resource"))
         else:
@@ -176,7 +173,7 @@ class Handler(BaseHTTPRequestHandler):
         self._stream()
         if mood == WRONG:
             self._chunk(b'{"type": "MODIF')
-            self.connection.close()
+            self.close_connection = True
             return
         if mood == GONE_EVENT or since < self.server.oldest:
             said = failure(410, "Expired", "too old resource version")
@@ -212,7 +209,7 @@ class Handler(BaseHTTPRequestHandler):
                 self._chunk(line.encode() + b"\n")
                 sent += 1
                 if mood == WRONG:
-                    self.connection.close()
+                    self.close_connection = True
                     return
             if ended and not lines:
                 self._chunk(b"")

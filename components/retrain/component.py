@@ -43,4 +43,5 @@ def retrain(
             key=idempotency_key,
             run=run,
             reporter=JsonLines(),
+            executor=platform.executor,
         )

@@ -39,5 +39,6 @@ def train(
             key=idempotency_key,
             run=run,
             reporter=JsonLines(),
+            executor=platform.executor,
             pretrained=kubeflow.folder(pretrained) if pretrained else None,
         )

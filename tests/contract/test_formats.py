@@ -1,6 +1,6 @@
 """Folders that earlier programs wrote are still read; what a later one wrote is refused in words.
 
-`formats/*.zip` were written by the programs of their time, from the same twelve pictures: never make them anew, add one.
+`formats/*.zip` were written by the programs of their time, of the same twelve pictures: never make them anew, add one.
 """
 
 import json

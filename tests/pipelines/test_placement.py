@@ -168,3 +168,10 @@ def test_a_wrong_value_is_refused_by_its_key(tmp_path: Path, text: str, complain
 def test_an_unknown_profile_is_refused_with_the_known_ones() -> None:
     with pytest.raises(UsageError, match="aks, cpu, eks, gke, gpu"):
         placement.load("tpu")
+
+
+def test_no_step_may_be_root(gpu: Spec) -> None:
+    """A namespace that enforces Pod Security `restricted` starts nothing else."""
+    for step in gpu.steps:
+        context = gpu.platform(step)["securityContext"]
+        assert (context["runAsUser"], context["runAsGroup"], context["runAsNonRoot"]) == ("10001", "10001", True)

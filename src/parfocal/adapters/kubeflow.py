@@ -141,6 +141,8 @@ def folder(artifact: Any) -> Path:
     place = kept if kept is not None and kept.exists() else path
     if not place.exists() and storage.is_address(artifact.uri):  # kfp.local fetches nothing
         place = storage.fetch(artifact.uri, Settings().state / "cache")
+    elif (place / manifest.MANIFEST).is_file() and manifest.read(place).kind == "experience":
+        manifest.verify(place)  # no step does, and Kubeflow fetches object by object
     storage_kept.fetch_named(place)
     return place
 

@@ -66,7 +66,7 @@ def purge(folders: tuple[Path, ...], instrument: str, patient: str, out: Path | 
     The purge is on record, and what was computed of the pictures goes with them. A purged patient is not trained on in
     any later retrain. Every retrain copies exemplars into a new memory: name the memories of earlier champions too.
     Datasets and labelled cases are folders of their own and keep theirs. With PARFOCAL_STORAGE and PARFOCAL_SHARED set
-    as for the pipelines, stored memories are purged too; earlier versions that a bucket keeps are the bucket's to expire.
+    as for the pipelines, stored memories are purged too; earlier versions in a bucket are for its lifecycle to expire.
     """
     from parfocal.adapters import storage_kept
     from parfocal.steps import purge as step

@@ -121,6 +121,7 @@ def train(
             run=run,
             reporter=report,
             pretrained=pretrained,
+            executor=platform.executor,
         )
     options.result({"bundle": out, "checksum": made.checksum, "key": key}, f"bundle written to {out}")
 
@@ -163,5 +164,6 @@ def retrain(
                 key=key,
                 run=run,
                 reporter=report,
+                executor=platform.executor,
             )
     options.result({"bundle": out, "checksum": made.checksum, "key": key}, f"challenger written to {out}")

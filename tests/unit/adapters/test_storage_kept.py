@@ -14,7 +14,7 @@ from parfocal.adapters import kubeflow
 from parfocal.cli.memory import memory as command
 from parfocal.core import manifest
 from parfocal.core.bundle import Bundle, DatasetRef
-from parfocal.core.errors import OutsideServiceError
+from parfocal.core.errors import DataContractError, OutsideServiceError
 from parfocal.memory.buffer import Memory
 from parfocal.preprocessing.shards import Arrays
 
@@ -91,6 +91,14 @@ def test_an_imported_address_is_fetched_where_kubeflow_has_not(tmp_path: Path, s
     place = kubeflow.folder(dsl.Dataset(uri=f"s3://{BUCKET}/parfocal/experiences/fundus/A/1"))
     assert place.parent == tmp_path / "state" / "cache"
     assert manifest.verify(place).checksum == manifest.read(made).checksum
+
+
+def test_an_experience_that_kubeflow_fetched_in_part_is_not_learned_from(tmp_path: Path) -> None:
+    made = folder(tmp_path / "pod" / "experience", "experience")
+    assert kubeflow.folder(artifact(made)) == made
+    (made / "part 1" / "1.txt").unlink()
+    with pytest.raises(DataContractError, match="a file is missing"):
+        kubeflow.folder(artifact(made))
 
 
 def test_a_purge_reaches_the_stored_memory(tmp_path: Path, shared: Path) -> None:
