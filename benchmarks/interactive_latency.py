@@ -79,7 +79,8 @@ def served(work: Path, bundle: Path) -> Iterator[str]:
     command = [sys.executable, "-m", "bentoml", "serve", "parfocal_serving.segmenter.service:Segmenter",
                "--host", "127.0.0.1", "--port", str(port)]  # fmt: skip
     environment = {**os.environ, "BENTOML_HOME": str(work / "home"), "BENTOML_DO_NOT_TRACK": "True",
-                   "PARFOCAL_STATE": str(work / "state"), "PARFOCAL_CLICKS_MODEL": str(bundle), "PARFOCAL_OPEN": "1"}  # fmt: skip
+                   "PARFOCAL_STATE": str(work / "state"), "PARFOCAL_CLICKS_MODEL": str(bundle),
+                   "PARFOCAL_OPEN": "1"}  # fmt: skip
     with Processes(work / "logs") as processes:
         child = processes.start("segmenter", command, environment)
         wait_until(lambda: answers(port, "/livez"), child, 120)

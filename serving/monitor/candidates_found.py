@@ -11,7 +11,7 @@ from parfocal_serving.monitor import rows
 from parfocal_serving.monitor.candidates import DISSOLVED, OPEN, Kept
 from parfocal_serving.monitor.database import upsert
 from parfocal_serving.monitor.schema import ASSIGNMENTS, CANDIDATES, OBSERVATIONS
-from sqlalchemy import Connection, func, or_, select, update
+from sqlalchemy import ColumnElement, Connection, func, or_, select, update
 
 from parfocal.core.types import Observation
 from parfocal.drift.novelty import Candidate
@@ -148,6 +148,6 @@ def unused(connection: Connection, task: str, candidate: Candidate) -> Candidate
     return candidate
 
 
-def _undeclared(task: str, reference_id: str) -> tuple[object, ...]:
+def _undeclared(task: str, reference_id: str) -> tuple[ColumnElement[bool], ...]:
     here = OBSERVATIONS.c
     return here.task == task, here.instrument == "", here.reference_id == reference_id

@@ -144,7 +144,7 @@ class Challenger:
     def _run(self) -> None:
         while (job := self._queue.get()) is not None:
             model = self._rival(job.champion)
-            found = model and self._predict(model, job.image, job.instrument, SHADOW)
+            found = self._predict(model, job.image, job.instrument, SHADOW) if model else None
             if found is None:
                 continue
             for name in found.masks.keys() & job.answered.masks.keys():

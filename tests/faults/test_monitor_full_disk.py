@@ -33,7 +33,9 @@ def test_a_post_that_finds_no_room_is_refused_whole_and_taken_once_when_there_is
     small_disk: Path, tmp_path: Path
 ) -> None:
     id_ = promote(tmp_path)
-    settings = MonitorSettings(state=tmp_path, token="", open=True, database_url=f"sqlite:///{small_disk / 'monitor.db'}")
+    settings = MonitorSettings(
+        state=tmp_path, token="", open=True, database_url=f"sqlite:///{small_disk / 'monitor.db'}"
+    )
     batches = [wire([observation(10 * n + i, at=0.5, reference=id_) for i in range(10)]) for n in range(30)]
     with TestClient(build(settings), base_url="http://127.0.0.1:8081", client=("127.0.0.1", 1)) as monitor:
         assert monitor.post("/observations", json=batches[0]).json()["accepted"] == 10

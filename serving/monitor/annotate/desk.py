@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from parfocal_serving.monitor.annotate import captured, leases
 from parfocal_serving.monitor.annotate.photographs import Photographs
@@ -54,7 +54,7 @@ class Desk:
         with self.database.read() as connection:
             return leases.held(connection, self.task.name, *who, states=states)
 
-    def seen(self, row: Mapping[str, Any]) -> Observation:
+    def seen(self, row: RowMapping) -> Observation:
         """The case's observation.
 
         Raises:

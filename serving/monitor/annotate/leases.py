@@ -40,7 +40,7 @@ def rows(connection: Connection, task: str, instrument: str | None = None) -> Se
     return connection.execute(query.order_by(ANNOTATIONS.c.offered)).mappings().all()
 
 
-def taken(rows: Sequence[Mapping[str, Any]], annotator: str, now: float) -> set[str]:
+def taken(rows: Sequence[RowMapping], annotator: str, now: float) -> set[str]:
     """Cases that cannot be given to this annotator for a first reading: labelled, refused, or another's."""
     return {
         row["case_id"]
