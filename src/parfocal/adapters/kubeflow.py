@@ -153,8 +153,8 @@ def sealed(*artifacts: Any) -> Iterator[tuple[Path, ...]]:
 
     That is the artifact's own path, which on a cluster is gone with the pod (Kubeflow copies it to its object store).
     Where PARFOCAL_SHARED names a folder that all pods see, the step writes there, so that the paths it records hold
-    in every later pod, and the artifact gets a copy. With PARFOCAL_STORAGE they are stored as well, and of an exemplar
-    memory, which is patients' images and can be purged, the artifact gets the manifest alone. Kind, checksum and
+    in every later pod, and the artifact gets a copy. With PARFOCAL_STORAGE they are stored as well. Of an exemplar
+    memory, which is patients' images and can be purged, the artifact gets the manifest alone in both cases. Kind, checksum and
     version are added to the artifact's metadata. What an earlier attempt of this very task has left is removed first.
     """
     finals = [Path(artifact.path).absolute() for artifact in artifacts]
@@ -164,7 +164,8 @@ def sealed(*artifacts: Any) -> Iterator[tuple[Path, ...]]:
     yield tuple(places)
     for artifact, final, place in zip(artifacts, finals, places, strict=True):
         made = manifest.read(place)
-        if storage_kept.store(place) and made.kind == "memory":
+        elsewhere = storage_kept.store(place) or place != final
+        if elsewhere and made.kind == "memory":
             final.mkdir(parents=True)
             shutil.copyfile(place / manifest.MANIFEST, final / manifest.MANIFEST)
         elif place != final:

@@ -183,6 +183,7 @@ def test_who_comes_after_another_at_one_browser_sees_nothing_of_their_drawing(vi
     ada.page.locator("#rename").click()
     ada.page.get_by_label("Your name").fill("Bob")
     ada.page.keyboard.press("Enter")
+    ada.page.locator("#rename", has_text="Bob").wait_for()
     ada.next()
     assert len({case for case, _ in ada.opened_cases}) == 1, "Bob has Ada's case"
     assert "draft" not in ada.text("#kept")

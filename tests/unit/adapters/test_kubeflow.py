@@ -45,6 +45,17 @@ def test_with_a_shared_folder_the_step_writes_there_and_the_artifact_is_a_copy(
     assert kubeflow.folder(elsewhere) == Path(elsewhere.path)
 
 
+def test_of_a_memory_the_artifact_gets_the_manifest_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Patients' images stay where `memory purge` reaches them."""
+    monkeypatch.setenv("PARFOCAL_SHARED", str(tmp_path / "shared"))
+    out = artifact(tmp_path / "pod" / "memory")
+    with kubeflow.sealed(out) as (place,), manifest.new_folder(place, "memory", seed=0) as scratch:
+        (scratch / "exemplars.json").write_text("{}")
+    assert manifest.verify(place).kind == "memory"
+    assert [file.name for file in Path(out.path).iterdir()] == [manifest.MANIFEST]
+    assert kubeflow.folder(out) == place
+
+
 def test_what_an_earlier_attempt_left_is_in_nobodys_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PARFOCAL_SHARED", str(tmp_path / "shared"))
     first, second = artifact(tmp_path / "pod" / "bundle"), artifact(tmp_path / "pod" / "memory")
