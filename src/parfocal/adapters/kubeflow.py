@@ -154,8 +154,9 @@ def sealed(*artifacts: Any) -> Iterator[tuple[Path, ...]]:
     That is the artifact's own path, which on a cluster is gone with the pod (Kubeflow copies it to its object store).
     Where PARFOCAL_SHARED names a folder that all pods see, the step writes there, so that the paths it records hold
     in every later pod, and the artifact gets a copy. With PARFOCAL_STORAGE they are stored as well. Of an exemplar
-    memory, which is patients' images and can be purged, the artifact gets the manifest alone in both cases. Kind, checksum and
-    version are added to the artifact's metadata. What an earlier attempt of this very task has left is removed first.
+    memory, which is patients' images and can be purged, the artifact gets the manifest alone in both cases.
+    Kind, checksum and version are added to the artifact's metadata. What an earlier attempt of this very task has left
+    is removed first.
     """
     finals = [Path(artifact.path).absolute() for artifact in artifacts]
     places = [_on_shared(final) or final for final in finals]
