@@ -32,6 +32,7 @@ from parfocal import phantoms
 from parfocal.adapters.processes import Processes, answers, free_port, wait_until
 from parfocal.core import manifest
 from parfocal.core.reporting import Silent
+from parfocal.core.untracked import UntrackedRun
 from parfocal.inference.predictor import Predictor
 from parfocal.phantoms.photograph import case
 from parfocal.preprocessing.images import decode_image
@@ -42,21 +43,12 @@ PEER = Path(__file__).parent / "peers" / "plain_bentoml.py"
 BLOCK = 25
 
 
-class Untracked:
-    """A run that nobody looks at."""
-
-    id = "benchmark"
-
-    def __getattr__(self, name: str) -> Callable[..., None]:
-        return lambda *_, **__: None
-
-
 def make_bundle(work: Path) -> Path:
     """Networks of the default size, trained for seconds."""
     phantoms.write(work / "photos", "A", range(48), seed=0)
     config = RunConfig.load(overrides=["data.instrument=A", "train.steps=60", "train.batch_size=8"])
     preprocess.run(work / "photos", work / "data", config, champion=None, reporter=Silent())
-    run = Untracked()
+    run = UntrackedRun()
     train.run(
         [work / "data"], work / "bundle", work / "memory", config,
         state=work / "state", key="benchmark", run=run, reporter=Silent(),  # type: ignore[arg-type]

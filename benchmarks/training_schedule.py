@@ -38,6 +38,7 @@ from torch import nn
 from parfocal import models, phantoms
 from parfocal.core.reporting import Silent
 from parfocal.core.types import Split
+from parfocal.core.untracked import UntrackedRun
 from parfocal.memory.rows import concatenate
 from parfocal.memory.sampler import Sampler, Source
 from parfocal.objectives.segment import Segment, SegmentSettings
@@ -58,18 +59,10 @@ SMALL = [
 Trainer = Callable[[Arrays, RunConfig], nn.Module]
 
 
-class Untracked:
-    """A run that nobody follows."""
-
-    id = ""
-
-    def metrics(self, values: object, step: int | None = None) -> None: ...
-
-
 def ours(arrays: Arrays, config: RunConfig) -> nn.Module:
     train, spec = config.train, config.model.spec()
     sampler = Sampler([Source("a", arrays, 1.0)], train.batch_size, train.seed, train.augment)
-    model, run = models.build(spec.name, spec.parameters, seed=train.seed), Untracked()
+    model, run = models.build(spec.name, spec.parameters, seed=train.seed), UntrackedRun()
     objective: Any = Segment(SegmentSettings())
     fit(model, sampler, objective, {}, train, checkpoint=None, reporter=Silent(), run=run)  # type: ignore[arg-type]
     return model

@@ -35,6 +35,7 @@ from torch import nn
 from parfocal import models
 from parfocal.augmentation.geometric import AugmentConfig
 from parfocal.core.reporting import Silent
+from parfocal.core.untracked import UntrackedRun
 from parfocal.memory.sampler import Sampler, Source
 from parfocal.objectives.segment import Segment, SegmentSettings
 from parfocal.preprocessing.shards import Arrays
@@ -47,14 +48,6 @@ WARM = 1
 NONE = Paths()
 OURS, PLAIN = "ours", "plain PyTorch, float32"
 HOST, DEVICE = "ours, changed on the host", "ours, changed on the device"
-
-
-class Untracked:
-    """A run that nobody follows."""
-
-    id = ""
-
-    def metrics(self, values: object, step: int | None = None) -> None: ...
 
 
 class Clock(Silent):
@@ -95,7 +88,7 @@ def ours(arrays: Arrays, batch: int, clock: Clock, model: models.ModelConfig, re
         {"steps": clock.steps, "batch_size": batch, "validate_every": clock.steps, "resident": resident}
     )
     sampler = Sampler([Source("a", arrays, 1.0)], batch, 0, AugmentConfig())
-    network, run = models.build(model.spec().name, model.spec().parameters), Untracked()
+    network, run = models.build(model.spec().name, model.spec().parameters), UntrackedRun()
     objective: Any = Segment(SegmentSettings())
     fit(network, sampler, objective, {}, config, checkpoint=None, reporter=clock, run=run)  # type: ignore[arg-type]
 

@@ -16,12 +16,7 @@ import uvicorn
 from parfocal_serving.monitor.app import build
 from parfocal_serving.monitor.settings import MonitorSettings
 
-from parfocal import models
-from parfocal.core import manifest
-from parfocal.core.bundle import BUNDLE, Bundle, Clicked, Exported, StructureModel
-from parfocal.inference.runtimes.openvino import OpenVINORuntime, export
 from parfocal.phantoms.photograph import Phantom, case, encode_png
-from parfocal.preprocessing.fundus import FundusRecipe
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, BrowserContext, Page
@@ -106,34 +101,6 @@ def monitor(state: Path, photographs: int = 6, segmenter: str = "", **settings: 
         yield SimpleNamespace(url=url, state=state, service=service)
 
 
-def clickable(folder: Path) -> Path:
-    """A sealed bundle of two tiny networks that answer clicks, of random weights."""
-    import numpy as np
-    import torch
-
-    spec = models.ModelConfig(depth=2, width=4, increment=1.1).spec(in_channels=6)
-    exported = {"openvino": Exported(file=OpenVINORuntime.file, agreement=1.0)}
-    structures = {
-        structure: StructureModel(
-            folder=structure, inside=inside, runtimes=exported, objective="interact", clicks=Clicked()
-        )
-        for structure, inside in (("disc", None), ("cup", "disc"))
-    }
-    recipe = FundusRecipe(size=64)
-    made = Bundle(task="fundus", structures=structures, recipe=recipe.model_dump(), instruments=("A",), datasets=())
-    with manifest.new_folder(folder, "bundle", seed=0) as scratch:
-        for seed, structure in enumerate(structures):
-            (scratch / structure).mkdir()
-            network = models.build(spec.name, spec.parameters, seed=seed)
-            noise = torch.from_numpy(np.random.default_rng(0).random((4, 6, 64, 64), np.float32))
-            with torch.no_grad():
-                network.eval().head.bias -= network(noise).median()
-            models.save(network, spec, scratch / structure)
-            export(network, scratch / structure, 64, channels=6)
-        (scratch / BUNDLE).write_text(made.model_dump_json())
-    return folder
-
-
 @contextmanager
 def segmenter(folder: Path) -> Iterator[str]:
     """The segmenter's routes with a champion and a model that answers clicks."""
@@ -142,7 +109,7 @@ def segmenter(folder: Path) -> Iterator[str]:
     from parfocal_serving.segmenter.worker import Worker
 
     serving_kit.promote(folder / "state", serving_kit.bundle(folder / "champion"), "1")
-    clicks = str(clickable(folder / "clicks"))
+    clicks = str(serving_kit.clickable(folder / "clicks"))
     settings = SegmenterSettings(
         state=folder / "state", clicks_model=clicks, threads=1, token="", open=True, patient_secret="x"
     )

@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -23,7 +23,7 @@ import psutil
 from prometheus_client.parser import text_string_to_metric_families
 
 from parfocal.core import manifest
-from parfocal.core.bundle import BUNDLE, Bundle, Exported, StructureModel
+from parfocal.core.bundle import BUNDLE, Bundle, Clicked, Exported, StructureModel
 from parfocal.preprocessing.fundus import FundusRecipe
 
 READY = 90.0
@@ -35,31 +35,61 @@ def bundle(folder: Path, seed: int = 0, *, shift: float = 0.0) -> Path:
 
     About half of a picture is in; `shift` is added to the logits.
     """
-    import torch
+    structures = {
+        name: StructureModel(folder=name, inside=inside, runtimes=_exported())
+        for name, inside in (("disc", None), ("cup", "disc"))
+    }
+    return _sealed(folder, structures, [10 * seed + i for i in range(2)], channels=3, shift=shift, seed=seed)
 
-    from parfocal import models
-    from parfocal.inference.runtimes.openvino import OpenVINORuntime, export
 
-    spec = models.ModelConfig(depth=2, width=4, increment=1.1).spec()
+def clickable(folder: Path) -> Path:
+    """A sealed bundle of two tiny networks of random weights that answer clicks, exported."""
     structures = {
         name: StructureModel(
             folder=name,
             inside=inside,
-            runtimes={"openvino": Exported(file=OpenVINORuntime.file, agreement=1.0)},
+            runtimes=_exported(),
+            objective="interact",
+            clicks=Clicked(),
+            threshold=level,
         )
-        for name, inside in (("disc", None), ("cup", "disc"))
+        for name, inside, level in (("disc", None, 0.5), ("cup", "disc", 0.45))
     }
+    return _sealed(folder, structures, range(2), channels=6)
+
+
+def _exported() -> dict[str, Exported]:
+    from parfocal.inference.runtimes.openvino import OpenVINORuntime
+
+    return {"openvino": Exported(file=OpenVINORuntime.file, agreement=1.0)}
+
+
+def _sealed(
+    folder: Path,
+    structures: dict[str, StructureModel],
+    seeds: Iterable[int],
+    *,
+    channels: int,
+    shift: float = 0.0,
+    seed: int = 0,
+) -> Path:
+    import torch
+
+    from parfocal import models
+    from parfocal.inference.runtimes.openvino import export
+
+    spec = models.ModelConfig(depth=2, width=4, increment=1.1).spec(in_channels=channels)
     recipe = FundusRecipe(size=64)
     made = Bundle(task="fundus", structures=structures, recipe=recipe.model_dump(), instruments=("A",), datasets=())
     with manifest.new_folder(folder, "bundle", seed=seed) as scratch:
-        for i, name in enumerate(structures):
-            model = models.build(spec.name, spec.parameters, seed=10 * seed + i)
-            noise = torch.from_numpy(np.random.default_rng(0).random((4, 3, 64, 64), np.float32))
+        for name, drawn in zip(structures, seeds, strict=True):
+            model = models.build(spec.name, spec.parameters, seed=drawn)
+            noise = torch.from_numpy(np.random.default_rng(0).random((4, channels, 64, 64), np.float32))
             with torch.no_grad():
-                model.eval().head.bias += shift - model(noise).median()
+                model.eval().head.bias += shift - model(noise).median()  # about half of a picture is in
             (scratch / name).mkdir()
             models.save(model, spec, scratch / name)
-            export(model, scratch / name, 64)
+            export(model, scratch / name, 64, channels=channels)
         (scratch / BUNDLE).write_text(made.model_dump_json())
     return folder
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from parfocal.adapters.settings import Settings
 from parfocal.core.errors import UsageError
+from parfocal.core.untracked import Untracked
 from parfocal.training import place
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ class Platform:
     @cached_property
     def tracker(self) -> Tracker:
         if place.follows():
-            return place.Untracked()
+            return Untracked()
         _need("mlflow")
         from parfocal.adapters.mlflow import MlflowTracker
 

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from parfocal.core.protocols import Reporter
 from parfocal.core.types import Observation, Split
+from parfocal.core.untracked import UntrackedRun
 from parfocal.drift import run_length
 from parfocal.drift.cusum import normal_scores
 from parfocal.drift.reference import DriftConfig, Reference, fit
@@ -150,7 +151,7 @@ def _trained(cell: Cell, data: Data, reporter: Reporter) -> Any:
         config = RunConfig.parse({**values, **named, "recipe": dataset.recipe.model_dump(mode="json")})
         train.run(
             [data.folder], folder / "bundle", folder / "memory", config, state=work, key="detection",
-            run=learning.Untracked(), reporter=reporter,
+            run=UntrackedRun(), reporter=reporter,
         )  # fmt: skip
 
     return make

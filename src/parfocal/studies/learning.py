@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from parfocal.core.protocols import Reporter
+from parfocal.core.untracked import UntrackedRun
 from parfocal.evaluation import metrics
 from parfocal.evaluation.constant import ConstantMask
 from parfocal.preprocessing.shards import Arrays
@@ -24,19 +25,6 @@ if TYPE_CHECKING:
 
 Predict = Callable[[Arrays], NDArray[np.uint8]]
 """Frames to masks, uint8 {0, 1} [N, S, S]."""
-
-
-class Untracked:
-    """`parfocal.core.protocols.Run` of a cell: its scores are kept in its folder, not in a tracker."""
-
-    id = ""
-
-    def params(self, values: Mapping[str, object]) -> None: ...
-    def metrics(self, values: Mapping[str, float], step: int | None = None) -> None: ...
-    def tags(self, values: Mapping[str, str]) -> None: ...
-    def artifact(self, path: Path, folder: str = "") -> None: ...
-    def text(self, content: str, name: str) -> None: ...
-    def dataset(self, folder: Path, context: str) -> None: ...
 
 
 def build(model: Mapping[str, Any], seed: int, *, in_channels: int = 3, out_channels: int = 1) -> nn.Module:
@@ -142,7 +130,7 @@ def _fitted(
         config,
         checkpoint=checkpoint,
         reporter=reporter,
-        run=Untracked(),
+        run=UntrackedRun(),
         stage="training",
     )
 

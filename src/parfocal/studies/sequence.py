@@ -21,6 +21,7 @@ import numpy as np
 
 from parfocal.core.protocols import Reporter
 from parfocal.core.types import Split
+from parfocal.core.untracked import UntrackedRun
 from parfocal.preprocessing.shards import UNKNOWN
 from parfocal.studies import learning, sequence_tables
 from parfocal.studies.frames import Frames, frames
@@ -207,7 +208,7 @@ class _Run:
         from parfocal.steps.learning import Learner
 
         return Learner(
-            self.config, self.config.retrain.train, self.place.checkpoints / name, learning.Untracked(), self.reporter
+            self.config, self.config.retrain.train, self.place.checkpoints / name, UntrackedRun(), self.reporter
         )
 
     def _kept(self, model: nn.Module, step: int) -> Path:

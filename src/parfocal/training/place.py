@@ -8,7 +8,7 @@ are thrown away, and tell nobody.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +16,7 @@ from tempfile import TemporaryDirectory
 
 from parfocal.core.protocols import Reporter, Run
 from parfocal.core.reporting import Silent
+from parfocal.core.untracked import UntrackedRun
 
 
 def rank() -> int:
@@ -47,30 +48,4 @@ def part(whole: Part) -> Iterator[Part]:
         return
     with TemporaryDirectory(prefix=f"parfocal-{rank()}-") as name:
         scratch = Path(name)
-        yield Part(scratch / "out", scratch / "memory", scratch / "state", Unheard(), Silent())
-
-
-class Unheard:
-    """`parfocal.core.protocols.Run` of a process that is not the first: nothing is kept."""
-
-    id = ""
-
-    def params(self, values: Mapping[str, object]) -> None: ...
-
-    def metrics(self, values: Mapping[str, float], step: int | None = None) -> None: ...
-
-    def tags(self, values: Mapping[str, str]) -> None: ...
-
-    def artifact(self, path: Path, folder: str = "") -> None: ...
-
-    def text(self, content: str, name: str) -> None: ...
-
-    def dataset(self, folder: Path, context: str) -> None: ...
-
-
-class Untracked:
-    """`parfocal.core.protocols.Tracker` of such a process."""
-
-    @contextmanager
-    def run(self, name: str, *, key: str = "", tags: Mapping[str, str] | None = None) -> Iterator[Run]:  # noqa: ARG002
-        yield Unheard()
+        yield Part(scratch / "out", scratch / "memory", scratch / "state", UntrackedRun(), Silent())

@@ -22,17 +22,14 @@ from parfocal_serving.segmenter.settings import SegmenterSettings
 from parfocal_serving.segmenter.worker import Worker
 from starlette.routing import Route
 
-from parfocal import models
 from parfocal.augmentation.clicks import Click
 from parfocal.client import Click as Pressed
 from parfocal.client import Client, RefusedError
 from parfocal.core import manifest
-from parfocal.core.bundle import BUNDLE, Bundle, Clicked, Exported, StructureModel
+from parfocal.core.bundle import Bundle
 from parfocal.core.errors import DataContractError
 from parfocal.inference.interactive import InteractivePredictor
 from parfocal.inference.predictor import Predictor
-from parfocal.inference.runtimes.openvino import OpenVINORuntime, export
-from parfocal.preprocessing.fundus import FundusRecipe
 from parfocal.preprocessing.images import decode_image
 
 PHOTO = kit.jpeg(kit.picture(1))
@@ -40,37 +37,10 @@ CLICKS = [Click(110, 150), Click(60, 100, object=False)]
 JSON = json.dumps([{"row": 110, "column": 150, "object": True}, {"row": 60, "column": 100, "object": False}])
 
 
-def clickable(folder: Path) -> Path:
-    """A sealed bundle of two tiny networks that answer clicks, of random weights."""
-    import torch
-
-    spec = models.ModelConfig(depth=2, width=4, increment=1.1).spec(in_channels=6)
-    exported = {"openvino": Exported(file=OpenVINORuntime.file, agreement=1.0)}
-    structures = {
-        name: StructureModel(
-            folder=name, inside=inside, runtimes=exported, objective="interact", clicks=Clicked(), threshold=threshold
-        )
-        for name, inside, threshold in (("disc", None, 0.5), ("cup", "disc", 0.45))
-    }
-    recipe = FundusRecipe(size=64)
-    made = Bundle(task="fundus", structures=structures, recipe=recipe.model_dump(), instruments=("A",), datasets=())
-    with manifest.new_folder(folder, "bundle", seed=0) as scratch:
-        for seed, name in enumerate(structures):
-            (scratch / name).mkdir()
-            network = models.build(spec.name, spec.parameters, seed=seed)
-            noise = torch.from_numpy(np.random.default_rng(0).random((4, 6, 64, 64), np.float32))
-            with torch.no_grad():
-                network.eval().head.bias -= network(noise).median()  # about half of a picture is in
-            models.save(network, spec, scratch / name)
-            export(network, scratch / name, 64, channels=6)
-        (scratch / BUNDLE).write_text(made.model_dump_json())
-    return folder
-
-
 @pytest.fixture(scope="module")
 def bundles(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
     folder = tmp_path_factory.mktemp("bundles")
-    return SimpleNamespace(champion=kit.bundle(folder / "champion"), clicks=clickable(folder / "clicks"))
+    return SimpleNamespace(champion=kit.bundle(folder / "champion"), clicks=kit.clickable(folder / "clicks"))
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import interop_kit
 import pytest
 import serving_kit as kit
 from parfocal_serving.segmenter import openapi, web
@@ -27,7 +26,7 @@ PHOTO = kit.jpeg(kit.picture(1, 120, 160))
 @pytest.fixture
 def worker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Worker]:
     kit.promote(tmp_path, kit.bundle(tmp_path / "bundle", 4), "7")
-    clicks = interop_kit.clickable(tmp_path / "clicks")
+    clicks = kit.clickable(tmp_path / "clicks")
     worker = Worker(SegmenterSettings(state=tmp_path, clicks_model=str(clicks)))
     worker.champions.check()
     worker.clicks.start()

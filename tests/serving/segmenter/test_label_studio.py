@@ -8,7 +8,6 @@ from typing import Any
 
 import cv2
 import httpx
-import interop_kit
 import numpy as np
 import pytest
 import serving_kit as kit
@@ -38,9 +37,7 @@ INTERFACE = """<View>
 def worker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Worker]:
     work = tmp_path_factory.mktemp("label-studio")
     kit.promote(work, kit.bundle(work / "bundle", 4), "7")
-    worker = Worker(
-        SegmenterSettings(state=work, clicks_model=str(interop_kit.clickable(work / "clicks")), upload_mb=1)
-    )
+    worker = Worker(SegmenterSettings(state=work, clicks_model=str(kit.clickable(work / "clicks")), upload_mb=1))
     worker.champions.check()
     worker.clicks.start()
     kit.wait_for(lambda: worker.clicks.current is not None, 30)

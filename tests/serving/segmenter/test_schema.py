@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
-import interop_kit
 import pytest
 import serving_kit as kit
 from hypothesis import HealthCheck, Phase, given, settings
@@ -25,7 +24,7 @@ FEW = settings(
 def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SimpleNamespace]:
     work = tmp_path_factory.mktemp("schema")
     kit.promote(work / "state", kit.bundle(work / "one"), "1")
-    with kit.in_process(work / "state", clicks_model=str(interop_kit.clickable(work / "clicks"))):
+    with kit.in_process(work / "state", clicks_model=str(kit.clickable(work / "clicks"))):
         schema = schemathesis.openapi.from_asgi("/openapi.json", web.app)
         yield SimpleNamespace(schema=schema, seen=Counter())
 

@@ -10,8 +10,8 @@ from studies_kit import Toy
 from parfocal.core import manifest
 from parfocal.core.errors import DataContractError, UsageError
 from parfocal.core.reporting import Silent
+from parfocal.core.untracked import UntrackedRun
 from parfocal.studies import output, running, study_cell, study_cells, tabulate
-from parfocal.studies.learning import Untracked
 from parfocal.studies.running import StudyConfig
 
 CONFIG = StudyConfig(scale="smoke")
@@ -98,7 +98,7 @@ def test_a_pipelines_steps_give_the_tables_of_one_process(
     for text, folder in zip(texts, folders, strict=True):
         study_cell.run(text, folder, CONFIG, state=state, reporter=Silent())
     shown = {"report.html": str(tmp_path / "page"), "summary.md": str(tmp_path / "text")}
-    tabulate.run(folders, tmp_path / "all", CONFIG, state=state, run=Untracked(), reporter=Silent(), shown=shown)
+    tabulate.run(folders, tmp_path / "all", CONFIG, state=state, run=UntrackedRun(), reporter=Silent(), shown=shown)
     run(study, tmp_path / "one", state)
     assert (tmp_path / "all" / "dice.csv").read_text() == (tmp_path / "one" / "dice.csv").read_text()
     assert (tmp_path / "page").read_text() == (tmp_path / "all" / "report.html").read_text()

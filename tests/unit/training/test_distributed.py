@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import nn
 
+from parfocal.core.untracked import UntrackedRun
 from parfocal.objectives.passes import untracked
 from parfocal.training import distributed, place
 
@@ -108,7 +109,7 @@ def test_passes_that_leave_no_trace_and_those_in_use_do_so_here_too(meeting: Mee
 
 
 def test_only_one_process_writes_and_speaks(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = place.Part(tmp_path / "out", tmp_path / "memory", tmp_path / "state", place.Unheard(), place.Silent())
+    whole = place.Part(tmp_path / "out", tmp_path / "memory", tmp_path / "state", UntrackedRun(), place.Silent())
     monkeypatch.setenv("RANK", "3")
     with place.part(whole) as mine:  # without torchrun a stray variable means nothing
         assert mine is whole

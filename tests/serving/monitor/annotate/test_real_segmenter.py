@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
-import numpy as np
 import pytest
 import serving_kit
 import uvicorn
@@ -15,39 +14,12 @@ from parfocal_serving.segmenter import web
 from parfocal_serving.segmenter.settings import SegmenterSettings
 from parfocal_serving.segmenter.worker import Worker
 
-from parfocal import models
-from parfocal.core import manifest
-from parfocal.core.bundle import BUNDLE, Bundle, Clicked, Exported, StructureModel
-from parfocal.inference.runtimes.openvino import OpenVINORuntime, export
-from parfocal.preprocessing.fundus import FundusRecipe
-
-
-def clickable(folder: Path) -> Path:
-    """A sealed bundle with one tiny network of random weights that answers clicks on the disc."""
-    import torch
-
-    spec = models.ModelConfig(depth=2, width=4, increment=1.1).spec(in_channels=6)
-    exported = {"openvino": Exported(file=OpenVINORuntime.file, agreement=1.0)}
-    disc = StructureModel(folder="disc", runtimes=exported, objective="interact", clicks=Clicked())
-    recipe = FundusRecipe(size=64).model_dump()
-    made = Bundle(task="fundus", structures={"disc": disc}, recipe=recipe, instruments=("A",), datasets=())
-    with manifest.new_folder(folder, "bundle", seed=0) as scratch:
-        (scratch / "disc").mkdir()
-        network = models.build(spec.name, spec.parameters, seed=0)
-        noise = torch.from_numpy(np.random.default_rng(0).random((4, 6, 64, 64), np.float32))
-        with torch.no_grad():
-            network.eval().head.bias -= network(noise).median()
-        models.save(network, spec, scratch / "disc")
-        export(network, scratch / "disc", 64, channels=6)
-        (scratch / BUNDLE).write_text(made.model_dump_json())
-    return folder
-
 
 @pytest.fixture
 def service(tmp_path: Path) -> Iterator[SimpleNamespace]:
     state = tmp_path / "segmenter"
     serving_kit.promote(state, serving_kit.bundle(tmp_path / "champion"), "7")
-    clicks = clickable(tmp_path / "clicks")
+    clicks = serving_kit.clickable(tmp_path / "clicks")
     worker = web.Running.worker = Worker(
         SegmenterSettings(state=state, clicks_model=str(clicks), threads=2, capture=1.0)
     )
