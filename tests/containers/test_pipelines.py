@@ -3,43 +3,16 @@
 from pathlib import Path
 
 import containers_kit as kit
-import cv2
 import pytest
+from pipelines_kit import config, write_experience
 
-from parfocal import phantoms
 from parfocal.adapters import kubeflow
 from parfocal.adapters.kubeflow import Containers, LocalRun
 from parfocal.core import bundle
 from parfocal.core.errors import DataContractError, UsageError
-from parfocal.steps.config import RunConfig
 
 pytestmark = pytest.mark.usefixtures("images")
-PATIENTS = 24
-SMALL = {
-    "recipe": {"size": 64},
-    "model": {"depth": 3, "width": 8, "increment": 1.5, "dropout": 0.0},
-    "train": {"steps": 6, "batch_size": 4, "validate_every": 3},
-    "retrain": {"train": {"steps": 4, "batch_size": 4, "validate_every": 2}, "exemplars": 4},
-    "static_augmentation": {"copies": 0},
-    "evaluate": {"overlays": 1, "resamples": 200, "latency_images": 2},
-}
 SHUT_IN = Containers(image=kit.STEPS, user=kit.USER)
-
-
-def experience(folder: Path, instrument: str, first: int) -> Path:
-    for kind in ("images", "disc", "cup"):
-        (folder / kind).mkdir(parents=True)
-    for patient in range(first, first + PATIENTS):
-        shown = phantoms.case(instrument, patient, seed=5)
-        suffix, data = shown.encode()
-        (folder / "images" / f"{shown.name}{suffix}").write_bytes(data)
-        for structure, mask in shown.masks.items():
-            cv2.imwrite(str(folder / structure / f"{shown.name}.png"), mask * 255)
-    return folder
-
-
-def config(instrument: str) -> str:
-    return RunConfig.parse({**SMALL, "data": {"reader": "folder", "instrument": instrument}}).canonical_json()
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +34,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> object:
 def first(place: Path) -> LocalRun:
     arguments = {
         "config": config("A"),
-        "experience_uri": str(experience(place / "a", "A", 0)),
+        "experience_uri": str(write_experience(place / "a", "A", 0)),
         "idempotency_key": "first",
     }
     return kubeflow.run_local(kubeflow.pipeline("initial"), arguments, place / "runs", containers=SHUT_IN)
@@ -78,7 +51,7 @@ def test_initial_in_containers(place: Path, first: LocalRun) -> None:
 def test_continual_in_containers(place: Path, first: LocalRun) -> None:
     arguments = {
         "config": config("B"),
-        "experience_uri": str(experience(place / "b", "B", 100)),
+        "experience_uri": str(write_experience(place / "b", "B", 100)),
         "champion_uri": first.outputs["bundle"],
         "idempotency_key": "second",
     }
