@@ -111,7 +111,8 @@ def _base() -> None:
             text=True, check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         )  # fmt: skip
         assert made.returncode == 0, made.stdout[-2000:]
-        shutil.copytree("/etc/ssl/certs", root / "etc/ssl/certs", symlinks=True, dirs_exist_ok=True)
+        shutil.rmtree(root / "etc/ssl/certs")  # what this machine trusts, the builds trust; links are made files
+        shutil.copytree("/etc/ssl/certs", root / "etc/ssl/certs", ignore_dangling_symlinks=True)
         for kept in (root / "var/cache/apt/archives", root / "var/lib/apt/lists"):
             shutil.rmtree(kept, ignore_errors=True)
         pack = subprocess.Popen(["tar", "-C", root, "-c", "."], stdout=subprocess.PIPE)
