@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import hmac
 import json
@@ -17,6 +16,7 @@ from itsdangerous import BadSignature, TimestampSigner
 from parfocal_serving.security.watched import Watched
 
 from parfocal.adapters.tokens import write_secret
+from parfocal.core.locks import alone
 
 IDLE, LONGEST = 2 * 3600, 12 * 3600
 """Seconds without a request, and in all, after which a session has ended."""
@@ -114,9 +114,7 @@ class _Signer(TimestampSigner):
 
 def _key(file: Path) -> bytes:
     """32 random bytes, made once. Whoever removes the file signs everybody out at the next start."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    with file.with_name(f"{file.name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # a second monitor that starts at once has the same key
+    with alone(file.with_name(f"{file.name}.lock")):  # a second monitor that starts at once has the same key
         if not file.exists():
             write_secret(file, secrets.token_hex(32))
     return bytes.fromhex(file.read_text().strip())

@@ -86,21 +86,9 @@ def decode(data: bytes, task: str, cut: Cut, check: Check) -> Slice:
 
 
 def place(volume: Volume, number: int) -> dict[str, Any]:
-    """Where a slice lies: `plane`, `number`, `slices`, and in millimetres of the patient (DICOM's left, posterior,
-    superior) `origin`, its first pixel's centre, and `rows` and `columns`, the steps to the next row and column.
-    """
-    grid = volumes.grid(volume)
-    origin, row, column = (
-        np.array(grid.TransformIndexToPhysicalPoint(at)) for at in ((0, 0, number), (0, 1, number), (1, 0, number))
-    )
-    return {
-        "plane": volume.plane,
-        "number": number,
-        "slices": len(volume.array),
-        "origin": origin.round(6).tolist(),
-        "rows": (row - origin).round(6).tolist(),
-        "columns": (column - origin).round(6).tolist(),
-    }
+    """Where a slice lies: `plane`, `number`, `slices`, and `volumes.place`."""
+    where = volumes.place(volumes.grid(volume), number)
+    return {"plane": volume.plane, "number": number, "slices": len(volume.array), **where}
 
 
 def _header(head: bytes) -> _Header:

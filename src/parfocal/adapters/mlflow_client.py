@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -12,6 +11,7 @@ from typing import Any
 from urllib.parse import urlparse
 
 from parfocal.core.errors import OutsideServiceError, UsageError
+from parfocal.core.locks import alone
 
 DEFAULTS = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
@@ -44,7 +44,8 @@ class Mlflow:
         file = _embedded(self.uri)
         if file is None:
             return MlflowClient(self.uri, self.uri)
-        with _alone(file):  # each makes the tables where there are none, and two at once would get in each other's way
+        # Each makes the tables where there are none, and two at once would get in each other's way.
+        with alone(file.with_name(f"{file.name}.lock")):
             client = MlflowClient(self.uri, self.uri)
             client.search_experiments(max_results=1)
             client.search_registered_models(max_results=1)
@@ -117,14 +118,6 @@ def _embedded(uri: str) -> Path | None:
     parsed = urlparse(uri)
     place = parsed.path.removeprefix("/")
     return Path(place) if parsed.scheme.split("+")[0] == "sqlite" and place else None
-
-
-@contextmanager
-def _alone(file: Path) -> Iterator[None]:
-    """Wait for whoever else does this to the store of `file`; a killed process lets go of it."""
-    with file.with_name(f"{file.name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
 
 
 def _is_outside(error: Exception) -> bool:

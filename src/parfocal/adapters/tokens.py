@@ -7,7 +7,6 @@ hash that takes 100 ms would be paid at every request. The salt keeps two files 
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import hmac
 import os
@@ -24,6 +23,7 @@ from pydantic import AwareDatetime, Field, ValidationError, field_validator
 
 from parfocal.core.config import Config
 from parfocal.core.errors import DataContractError, UsageError
+from parfocal.core.locks import alone
 
 Role = Literal["segment", "annotate", "operate", "observe"]
 PEOPLE: tuple[Role, ...] = ("segment", "annotate", "operate")
@@ -189,9 +189,7 @@ class TokenStore:
     @contextmanager
     def _changed(self) -> Iterator[list[Token]]:
         """The rows, to be changed: written when nothing went wrong, as a whole and for their owner alone."""
-        self.file.parent.mkdir(parents=True, exist_ok=True)
-        with self.file.with_name(f"{self.file.name}.lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with alone(self.file.with_name(f"{self.file.name}.lock")):
             rows = list(read(self.file).tokens)
             yield rows
             write_secret(self.file, Tokens(tokens=tuple(rows)).model_dump_json(indent=1) + "\n")

@@ -131,6 +131,22 @@ def grid(volume: Volume) -> Any:
     return simpleitk().DICOMOrient(volume.source, CODES[volume.plane])
 
 
+def place(cut: Any, number: int) -> dict[str, list[float]]:
+    """Where slice `number` of a `grid` lies, in millimetres of the patient (DICOM's left, posterior, superior).
+
+    Returns:
+        `origin`, its first pixel's centre; `rows` and `columns`, the steps to the next row and column.
+    """
+    origin, row, column = (
+        np.array(cut.TransformIndexToPhysicalPoint(index)) for index in ((0, 0, number), (0, 1, number), (1, 0, number))
+    )
+    return {
+        "origin": origin.round(6).tolist(),
+        "rows": (row - origin).round(6).tolist(),
+        "columns": (column - origin).round(6).tolist(),
+    }
+
+
 def to_uint16(array: NDArray[np.generic], modality: str) -> NDArray[np.uint16]:
     """The numbers of a whole volume as 16-bit grey, uint16 of the same shape.
 

@@ -15,7 +15,6 @@ import numpy as np
 import numpy.typing as npt
 
 from parfocal.core import intact, volumes
-from parfocal.core.dicom import simpleitk
 from parfocal.core.errors import DataContractError
 from parfocal.core.manifest import sha256
 from parfocal.core.task import task as task_named
@@ -71,7 +70,7 @@ def cases(
         raise DataContractError(error.what, where=file, expected=error.expected, next=error.next) from None
     found = {structure: binary(label, volume) for structure, label in stack.labels.items()}
     absent = {structure.name: structure.absent for structure in task_named(task).structures}
-    cut = simpleitk().DICOMOrient(volume.source, volumes.CODES[volume.plane])
+    cut = volumes.grid(volume)
     whole = case_id(instrument, stack.name)
 
     def one(number: int) -> Case:
@@ -146,16 +145,11 @@ def note(file: Path) -> dict[str, Any]:
 
 
 def _place(cut: Any, volume: Volume, number: int, modality: str) -> dict[str, Any]:
-    origin, row, column = (
-        np.array(cut.TransformIndexToPhysicalPoint(index)) for index in ((0, 0, number), (0, 1, number), (1, 0, number))
-    )
     return {
         "plane": volume.plane,
         "slice": number,
         "slices": len(volume.array),
-        "origin": origin.round(6).tolist(),
-        "rows": (row - origin).round(6).tolist(),
-        "columns": (column - origin).round(6).tolist(),
+        **volumes.place(cut, number),
         "millimetres": volume.spacing is not None,
         "stored": HU_OFFSET if modality == "ct" else 0,
     }

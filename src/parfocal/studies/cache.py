@@ -7,7 +7,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import os
@@ -26,6 +25,7 @@ from pydantic import TypeAdapter, ValidationError
 from parfocal import __version__
 from parfocal.core import manifest
 from parfocal.core.errors import DataContractError
+from parfocal.core.locks import alone
 from parfocal.core.manifest import Parent
 from parfocal.core.protocols import Reporter
 from parfocal.studies import code
@@ -143,7 +143,5 @@ def hardware() -> str:
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
     """Alone among all processes with this folder, which need not exist; a killed process gives way."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with folder.with_name(f".{folder.name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with alone(folder.with_name(f".{folder.name}.lock")):
         yield
