@@ -14,11 +14,12 @@ import threading
 import time
 import zlib
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 
 from parfocal_serving.monitor.database import POSTGRES_LOCK, Database, upsert
 from parfocal_serving.monitor.schema import LEADERS
 from sqlalchemy import Connection, select, text
+from sqlalchemy.exc import SQLAlchemyError
 
 from parfocal.core.errors import OutsideServiceError
 
@@ -112,10 +113,18 @@ class Lead:
         attempt.callback(connection.invalidate)  # back in the pool, it would keep the lock
         for setting in SILENT:
             connection.execute(text(f"SET {setting}"))
-        key = zlib.crc32(self._task.encode()) - 2**31
-        got = connection.execute(text(f"SELECT pg_try_advisory_lock({POSTGRES_LOCK}, {key})")).scalar()
+        lock = f"{POSTGRES_LOCK}, {zlib.crc32(self._task.encode()) - 2**31}"
+        got = connection.execute(text(f"SELECT pg_try_advisory_lock({lock})")).scalar()
+        if got:
+            attempt.callback(self._free, connection, lock)
         self._connection = connection
         return bool(got)
+
+    @staticmethod
+    def _free(connection: Connection, lock: str) -> None:
+        """Give the lock back at once: of a connection that is only closed, the server sees it when it gets to it."""
+        with suppress(SQLAlchemyError):  # a connection that was cut has given it back already
+            connection.execute(text(f"SELECT pg_advisory_unlock({lock})"))
 
     def _still(self) -> bool:
         if self._database.file is not None:
