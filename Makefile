@@ -39,7 +39,7 @@ test-containers: $(READY)  ## build the images and run both pipelines and the se
 	$(BIN)/python -m pytest -m containers $(ARGS) tests/containers
 
 images: $(READY)  ## build all images; PUSH=registry.example.org/parfocal also sends them there
-	$(BIN)/python components/images.py $(if $(PUSH),--push $(PUSH)) $(ARGS)
+	$(BIN)/python components/images.py $(addprefix --push ,$(or $(PUSH),$(push))) $(ARGS)
 
 check: lint types imports  ## style, strict types, import contracts
 
