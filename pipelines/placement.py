@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from kfp import kubernetes
+from kfp import dsl, kubernetes
 from parfocal_pipelines.pools import CPU, QUANTITY, Pool, check
 from pydantic import Field
 
@@ -20,6 +20,8 @@ FILES = Path(__file__).parent
 DEFAULT = "gpu"
 USER = 10001
 """Of components/Containerfile."""
+FORM = '{"data": {"instrument": ""}}'
+"""What a run's form shows for `config` where the first step has to be told whose images they are: fill in the name."""
 RESOURCE = r"^$|^[a-z0-9.-]+/[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$"
 
 
@@ -120,6 +122,13 @@ def load(name: str = DEFAULT) -> Placements:
     for step in STEPS:
         check(step, getattr(read, step), read.pools)
     return read
+
+
+def imported(address: Any, kind: Any, title: str) -> Any:
+    """A task whose output is what lies at `address`: looked up anew in every run, and again where a store was away."""
+    task = dsl.importer(artifact_uri=address, artifact_class=kind, reimport=False)
+    task.set_caching_options(enable_caching=False).set_retry(2, "30s", 2.0, "600s")
+    return task.set_display_name(title)
 
 
 def place(task: Any, placement: Placement, platform: Platform) -> Any:

@@ -8,7 +8,7 @@ from parfocal_components.preprocess.component import preprocess
 from parfocal_components.promote.component import promote
 from parfocal_components.retrain.component import retrain
 from parfocal_pipelines.ending import reported
-from parfocal_pipelines.placement import Placements, place
+from parfocal_pipelines.placement import FORM, Placements, imported, place
 
 
 class Outputs(NamedTuple):
@@ -30,7 +30,7 @@ def build(placements: Placements):
         description="Labelled images of a new instrument and the champion in; a challenger that was judged against "
         "the champion on every instrument out, promoted only if it lost nowhere.",
     )
-    def continual(experience_uri: str, champion_uri: str, idempotency_key: str, config: str = "") -> Outputs:
+    def continual(experience_uri: str, champion_uri: str, idempotency_key: str, config: str = FORM) -> Outputs:
         """Teach the champion an instrument, judge it on all of them and let the gate decide.
 
         Args:
@@ -40,12 +40,11 @@ def build(placements: Placements):
                 champion is.
             idempotency_key: Name of this piece of work, such as camera-b-3. The same key goes on where it was stopped
                 and promotes once.
-            config: Canonical JSON of the run's configuration (parfocal config show --json); empty means defaults.
+            config: JSON of what differs from the defaults (parfocal config show --json prints those), at least the
+                instrument's name between the last quotes.
         """
-        experience = dsl.importer(artifact_uri=experience_uri, artifact_class=dsl.Dataset, reimport=False)
-        experience.set_display_name("Experience")
-        champion = dsl.importer(artifact_uri=champion_uri, artifact_class=dsl.Model, reimport=False)
-        champion.set_display_name("Champion")
+        experience = imported(experience_uri, dsl.Dataset, "Experience")
+        champion = imported(champion_uri, dsl.Model, "Champion")
 
         data = preprocess(experience=experience.output, config=config, champion=champion.output)
         place(data, placements.preprocess, placements.platform).set_display_name("Preprocess")

@@ -10,7 +10,7 @@ from parfocal_components.preprocess.component import preprocess
 from parfocal_components.promote.component import promote
 from parfocal_components.retrain.component import retrain
 from parfocal_pipelines.ending import reported
-from parfocal_pipelines.placement import Placements, place
+from parfocal_pipelines.placement import Placements, imported, place
 
 ONE_AFTER_ANOTHER = 1
 """Two retrains of one champion at a time would each be judged against a champion that the other replaces."""
@@ -43,8 +43,7 @@ def build(placements: Placements):
         place(work, placements.promote, placements.platform).set_display_name("Instruments")
 
         with dsl.ParallelFor(work.output, parallelism=ONE_AFTER_ANOTHER, name="Instrument") as piece:
-            experience = dsl.importer(artifact_uri=piece.experience_uri, artifact_class=dsl.Dataset, reimport=False)
-            experience.set_display_name("Experience")
+            experience = imported(piece.experience_uri, dsl.Dataset, "Experience")
 
             before = champion(config=piece.config, idempotency_key=piece.key)
             place(before, placements.promote, placements.platform).set_display_name("Champion")

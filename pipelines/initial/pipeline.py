@@ -8,7 +8,7 @@ from parfocal_components.preprocess.component import preprocess
 from parfocal_components.promote.component import promote
 from parfocal_components.train.component import train
 from parfocal_pipelines.ending import reported
-from parfocal_pipelines.placement import Placements, place
+from parfocal_pipelines.placement import FORM, Placements, imported, place
 
 
 class Outputs(NamedTuple):
@@ -29,7 +29,7 @@ def build(placements: Placements):
         display_name="Parfocal: first model",
         description="Labelled images of a first instrument in, a judged and registered first model out.",
     )
-    def initial(experience_uri: str, idempotency_key: str, config: str = "") -> Outputs:
+    def initial(experience_uri: str, idempotency_key: str, config: str = FORM) -> Outputs:
         """Train the first model of a task.
 
         Args:
@@ -37,10 +37,10 @@ def build(placements: Placements):
                 not change afterwards.
             idempotency_key: Name of this piece of work, such as camera-b-3. The same key goes on where it was stopped
                 and promotes once.
-            config: Canonical JSON of the run's configuration (parfocal config show --json); empty means defaults.
+            config: JSON of what differs from the defaults (parfocal config show --json prints those), at least the
+                instrument's name between the last quotes.
         """
-        experience = dsl.importer(artifact_uri=experience_uri, artifact_class=dsl.Dataset, reimport=False)
-        experience.set_display_name("Experience")
+        experience = imported(experience_uri, dsl.Dataset, "Experience")
 
         data = preprocess(experience=experience.output, config=config)
         place(data, placements.preprocess, placements.platform).set_display_name("Preprocess")

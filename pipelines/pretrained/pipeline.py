@@ -9,7 +9,7 @@ from parfocal_components.pretrain.component import pretrain
 from parfocal_components.promote.component import promote
 from parfocal_components.train.component import train
 from parfocal_pipelines.ending import reported
-from parfocal_pipelines.placement import Placements, place
+from parfocal_pipelines.placement import FORM, Placements, imported, place
 
 
 class Outputs(NamedTuple):
@@ -32,7 +32,7 @@ def build(placements: Placements):
         description="Images of a first instrument in, some of them labelled; a network is pretrained on all of "
         "them, and the first model that starts from it is judged and registered.",
     )
-    def pretrained(experience_uri: str, idempotency_key: str, config: str = "") -> Outputs:
+    def pretrained(experience_uri: str, idempotency_key: str, config: str = FORM) -> Outputs:
         """Pretrain a network and train the first model of a task from it.
 
         Args:
@@ -40,10 +40,10 @@ def build(placements: Placements):
                 not change afterwards.
             idempotency_key: Name of this piece of work, such as camera-b-3. The same key goes on where it was stopped
                 and promotes once.
-            config: Canonical JSON of the run's configuration (parfocal config show --json); empty means defaults.
+            config: JSON of what differs from the defaults (parfocal config show --json prints those), at least the
+                instrument's name between the last quotes.
         """
-        experience = dsl.importer(artifact_uri=experience_uri, artifact_class=dsl.Dataset, reimport=False)
-        experience.set_display_name("Experience")
+        experience = imported(experience_uri, dsl.Dataset, "Experience")
 
         data = preprocess(experience=experience.output, config=config)
         place(data, placements.preprocess, placements.platform).set_display_name("Preprocess")

@@ -4,7 +4,8 @@ from typing import NamedTuple
 
 from kfp import dsl
 from parfocal_components.segment.component import segment
-from parfocal_pipelines.placement import Placements, place
+from parfocal_pipelines.ending import reported
+from parfocal_pipelines.placement import Placements, imported, place
 
 
 class Outputs(NamedTuple):
@@ -16,7 +17,8 @@ class Outputs(NamedTuple):
 def build(placements: Placements):
     """Compose the pipeline with its step placed as `placements` says."""
 
-    @dsl.pipeline(
+    @reported(
+        placements,
         name="parfocal-segmented",
         display_name="Parfocal: masks",
         description="Pictures or volumes and a bundle in, their masks with indicators out; nothing is learned.",
@@ -30,10 +32,8 @@ def build(placements: Placements):
             idempotency_key: Name of this piece of work; names the MLflow run.
             config: Canonical JSON of the run's configuration (parfocal config show --json); empty means defaults.
         """
-        images = dsl.importer(artifact_uri=experience_uri, artifact_class=dsl.Dataset, reimport=False)
-        images.set_display_name("Images")
-        model = dsl.importer(artifact_uri=champion_uri, artifact_class=dsl.Model, reimport=False)
-        model.set_display_name("Bundle")
+        images = imported(experience_uri, dsl.Dataset, "Images")
+        model = imported(champion_uri, dsl.Model, "Bundle")
 
         drawn = segment(images=images.output, bundle=model.output, config=config, idempotency_key=idempotency_key)
         place(drawn, placements.evaluate, placements.platform).set_display_name("Segment")

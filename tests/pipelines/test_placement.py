@@ -1,5 +1,6 @@
 """Placement shows in the compiled platform spec; a cluster reads nothing else."""
 
+import io
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,9 @@ from parfocal_pipelines import placement
 
 from parfocal.adapters import kubeflow
 from parfocal.core.errors import UsageError
+from parfocal.core.reporting import JsonLines
+from parfocal.steps import preprocess
+from parfocal.steps.config import RunConfig
 
 LEARNS = {"initial": "train", "continual": "retrain"}
 
@@ -86,6 +90,29 @@ def test_every_step_is_bounded_retried_and_never_cached(gpu: Spec, cpu: Spec) ->
             assert not spec.task(step)["cachingOptions"].get("enableCache")
             assert spec.resources(step)["resourceMemoryLimit"] == spec.resources(step)["resourceMemoryRequest"]
             assert spec.resources(step)["resourceCpuRequest"]
+
+
+@pytest.mark.parametrize("pipeline", kubeflow.available())
+def test_nothing_of_any_pipeline_is_cached_and_all_of_it_is_tried_again(pipeline: str) -> None:
+    spec = next(yaml.safe_load_all(kubeflow.pipeline(pipeline).read_text()))
+    dags = [spec["root"]["dag"], *(found["dag"] for found in spec["components"].values() if "dag" in found)]
+    tasks = {name: task for dag in dags for name, task in dag["tasks"].items()}
+    assert not [name for name, task in tasks.items() if task.get("cachingOptions", {}).get("enableCache")]
+    work = {name: task for name, task in tasks.items() if "dag" not in spec["components"][task["componentRef"]["name"]]}
+    assert work
+    assert not [name for name, task in work.items() if task.get("retryPolicy", {}).get("maxRetryCount") != 2]
+
+
+@pytest.mark.parametrize("pipeline", ["initial", "continual", "pretrained"])
+def test_the_form_shows_where_the_instruments_name_goes(pipeline: str, tmp_path: Path) -> None:
+    spec = next(yaml.safe_load_all(kubeflow.pipeline(pipeline).read_text()))
+    form = spec["root"]["inputDefinitions"]["parameters"]["config"]["defaultValue"]
+    with pytest.raises(UsageError, match="the instrument has no name"):
+        preprocess.run(
+            tmp_path, tmp_path / "out", RunConfig.from_json(form), champion=None, reporter=JsonLines(io.StringIO())
+        )
+    filled = form.replace('""', '"camera-b"')
+    assert RunConfig.from_json(filled) == RunConfig.load(overrides=["data.instrument=camera-b"])
 
 
 def test_every_step_finds_state_and_addresses(gpu: Spec) -> None:
