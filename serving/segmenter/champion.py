@@ -147,7 +147,7 @@ class Champions:
             return
         if old is None or (old.version, old.checksum) != (version, checksum):
             new = load(folder, self._task, version, checksum, self._runtime)
-            self.current = new
+            self.current, self.rejected = new, None  # before anybody is told
             self._swapped(old, new)
             logger.warning("%s %s answers (%s, %s)", self._role, version, checksum[:12], new.runtime)
         self.rejected = None

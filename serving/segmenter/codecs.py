@@ -10,12 +10,11 @@ from typing import Any, NamedTuple
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from parfocal_serving.segmenter import png_walk
 from parfocal_serving.segmenter.forms import Cut
 from parfocal_serving.segmenter.problems import RequestError
 
 from parfocal.core.errors import DataContractError
-from parfocal.core.image_size import JPEG, PNG, TIFF, image_size
+from parfocal.core.image_size import JPEG, PNG, TIFF, image_size, whole_png
 from parfocal.evaluation.glaucoma import Eye
 from parfocal.inference import camera
 from parfocal.preprocessing.images import Picture, decode_image
@@ -82,7 +81,7 @@ def decode(data: bytes, most_pixels: int, task: str = "fundus", cut: Cut = Cut()
             expected="JPEG, PNG, TIFF, DICOM or NIfTI",
         )  # fmt: skip
     refuse_size(size, most_pixels)
-    if data.startswith(PNG) and not png_walk.whole(data):
+    if data.startswith(PNG) and not whole_png(data):
         raise RequestError(400, "unreadable or cut short", where="image", next="copy the file again")
     try:
         return Decoded(decode_image(data), None, camera=camera.of_file(data))
@@ -130,7 +129,7 @@ def decode_mask(data: bytes, shape: tuple[int, int], field: str) -> NDArray[np.b
             400, f"a mask of {size[0]} x {size[1]} pixels", where=field, expected=f"{shape[1]} x {shape[0]}"
         )
     found: Any = None
-    if png_walk.whole(data):
+    if whole_png(data):
         found = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_GRAYSCALE | cv2.IMREAD_ANYDEPTH)
     if found is None or found.dtype != np.uint8:
         what = "unreadable or cut short" if found is None else "a mask of more than 8 bits"

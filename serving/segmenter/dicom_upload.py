@@ -10,9 +10,9 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from parfocal_serving.segmenter import dicom_bombs, dicom_walk
 from parfocal_serving.segmenter.problems import RequestError
 
+from parfocal.core import dicom_bombs, dicom_walk
 from parfocal.core.dicom import simpleitk
 from parfocal.core.errors import DataContractError, UsageError
 from parfocal.core.task import task as known_task
@@ -56,8 +56,8 @@ def decode(
         simpleitk().ProcessObject.SetGlobalWarningDisplay(False)  # GDCM's warnings show what tags hold
     except UsageError as error:
         raise RequestError(415, "DICOM cannot be read here: SimpleITK is missing", next=error.next) from None
-    dicom_bombs.refuse(data, check)
-    dicom_walk.refuse(data)
+    _honest(dicom_bombs.refuse, data, check)
+    _honest(dicom_walk.refuse, data)
     handle = os.memfd_create("upload", os.MFD_CLOEXEC)
     try:
         with os.fdopen(handle, "wb", closefd=False) as file:
@@ -72,15 +72,23 @@ def decode(
 def _decoded(
     file: Path, modality: str, check: Callable[[tuple[int, int]], None]
 ) -> tuple[Picture, tuple[float, float] | None, Eye | None, dict[str, str]]:
-    one = dicom_headers.header(file)
+    one = dicom_headers.told(file)
     dicom_headers.refuse_other(one, modality)
     rows, columns = one.numbers(ROWS), one.numbers(COLUMNS)
     if len(rows) != 1 or len(columns) != 1:
         raise DataContractError("it does not say how large it is", expected="Rows and Columns")
     check((int(columns[0]), int(rows[0])))
-    dicom_bombs.refuse_samples(one[dicom_bombs.SAMPLES], one[dicom_bombs.BITS])
+    _honest(dicom_bombs.refuse_samples, one[dicom_bombs.SAMPLES], one[dicom_bombs.BITS])
     eye = _EYES.get((one[IMAGE_LATERALITY] or one[LATERALITY]).strip())
     return _READ[modality](one), dicom_pictures.spacing(one), eye, camera.of_dicom(one.tags)
+
+
+def _honest(refuse: Callable[..., None], *what: object) -> None:
+    """Refuse a file that lies, in words that quote no more of it than numbers."""
+    try:
+        refuse(*what)
+    except DataContractError as error:
+        raise RequestError(400, error.what, where="image", expected=error.expected, next=error.next) from None
 
 
 def _without_tags(error: DataContractError) -> RequestError:

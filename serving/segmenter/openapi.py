@@ -124,8 +124,13 @@ def _instruments() -> dict[str, Any]:
         "schema": {"type": "string", "maxLength": LONGEST},
         "description": "an instrument; the answer then says in `asked` how its pictures would be answered",
     }
+    task = {
+        **parameter,
+        "name": "task",
+        "description": "its champion alone; left out: the first task's, and the other tasks' in `others`",
+    }
     return _operation("instruments", "What the champion knows", schemas.Instruments, (400, 500, 503, 504)) | {
-        "parameters": [parameter]
+        "parameters": [parameter, task]
     }
 
 

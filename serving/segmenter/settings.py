@@ -27,7 +27,8 @@ class SegmenterSettings(Settings):
     runtime: str = Field(
         default="auto",
         validation_alias="PARFOCAL_SEGMENTER_RUNTIME",
-        description="`openvino`, `onnxruntime`, `pytorch`; `auto`: PARFOCAL_RUNTIME, else what fits this machine",
+        description="`openvino` (in one precision: `openvino-bf16`, `-f16`, `-f32`), `onnxruntime`, `pytorch`; `auto`: "
+        "PARFOCAL_RUNTIME, else what fits this machine",
     )
     upload_mb: float = Field(
         default=25.0,

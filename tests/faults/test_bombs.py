@@ -10,8 +10,14 @@ import numpy as np
 import pytest
 import reader_kit
 import serving_kit as kit
-from parfocal_serving.segmenter import codecs, dicom_bombs
+from parfocal_serving.segmenter import codecs
 from parfocal_serving.segmenter.problems import RequestError
+
+from parfocal.core import dicom, dicom_bombs
+from parfocal.core.errors import DataContractError
+from parfocal.inference import sources
+from parfocal.readers.dicom import DicomReader
+from parfocal.readers.dicom_headers import refuse_unfit_folder
 
 pytest.importorskip("SimpleITK")
 MOST = 2_000_000
@@ -98,3 +104,63 @@ def test_a_png_that_hides_megabytes_in_a_text_is_a_png() -> None:
     body = b"Comment\0\0" + zlib.compress(bytes(50_000_000), 9)
     chunk = struct.pack(">I", len(body)) + b"zTXt" + body + struct.pack(">I", zlib.crc32(b"zTXt" + body))
     assert codecs.decode(png[:33] + chunk + png[33:], MOST)[0].shape == (240, 320, 3)
+
+
+def _long_element(data: bytes) -> bytes:
+    """The patient's name (0010,0020) says that it is longer than the file."""
+    at = data.index(b"\x10\0\x20\0LO") + 6
+    return data[:at] + struct.pack("<H", 60_000) + data[at + 2 :]
+
+
+def _deflated(data: bytes) -> bytes:
+    return data.replace(b"1.2.840.10008.1.2.4.50", b"1.2.840.10008.1.2.1.99")
+
+
+LIES = {
+    "a frame larger than Rows and Columns": (lying, "60000 x 60000 pixels"),
+    "JPEG 2000 beside it": (lambda data: data + jpeg2000(1 << 20, 1 << 20), "1048576 x 1048576 pixels"),
+    "an element longer than the file": (_long_element, "unreadable or cut short"),
+    "a deflated data set": (_deflated, "a deflated DICOM file"),
+}
+
+
+@pytest.mark.parametrize("name", LIES)
+def test_folders_are_read_with_the_guards_that_uploads_have(name: str, compressed: bytes, tmp_path: Path) -> None:
+    change, says = LIES[name]
+    file = tmp_path / "source" / "in" / "a.dcm"
+    file.parent.mkdir(parents=True)
+    file.write_bytes(change(compressed))
+    found = DicomReader().scan(_with_a_sound_one(file), tmp_path / "work", task="fundus", instrument="A")
+    (problem,) = found.problems
+    assert (problem.file, says in problem.reason, bool(problem.next)) == (file, True, True)
+    for ask in (lambda: sources.decoded(file, "colour fundus photograph"), lambda: dicom.series(file.parent)):
+        with pytest.raises(DataContractError, match=says) as error:
+            ask()
+        assert error.value.where == str(file)
+        assert error.value.expected
+        assert error.value.next
+
+
+def _with_a_sound_one(file: Path) -> Path:
+    reader_kit.dicom(file.parent.with_name("sound") / "b.dcm", PICTURE, x0008_0060="OP")
+    return file.parent.parent
+
+
+@pytest.mark.parametrize(
+    ("tags", "says"),
+    [
+        ({"x0028_0008": str(2**31 - 1)}, "pixels"),
+        ({"x0028_0010": 65535, "x0028_0011": 65535}, "65535 x 65535 pixels"),
+        ({"x0028_0002": 65535}, "bits a pixel|unreadable|not a readable"),
+    ],
+)
+def test_a_slice_that_claims_what_it_has_not_is_refused_before_its_series_is_read(
+    tags: dict[str, str | int], says: str, tmp_path: Path
+) -> None:
+    folder = reader_kit.series(tmp_path / "ct", reader_kit.hu(0))
+    place = {"x0020_0032": "-11\\7\\46", "x0020_0037": "1\\0\\0\\0\\1\\0", "x0028_0030": "0.8\\0.7"}
+    reader_kit.dicom(folder / "IM0002", reader_kit.hu(0)[2], uid="1.2.3.4.3", **place, **tags)
+    for ask in (lambda: refuse_unfit_folder(folder, "", "ct"), lambda: dicom.read(folder)):
+        with pytest.raises(DataContractError, match=says) as error:
+            ask()
+        assert error.value.where == str(folder / "IM0002")

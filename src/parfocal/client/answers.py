@@ -166,21 +166,32 @@ class Instrument:
 
 @dataclass(frozen=True, slots=True)
 class Instruments:
-    """What the champion knows; `known` and `network` are of the instrument that was asked about, else None."""
+    """What the champion knows; `known` and `network` are of the instrument that was asked about, else None.
+
+    Attributes:
+        others: of the service's other tasks, where no task was asked about.
+    """
 
     version: str
     instruments: tuple[Instrument, ...]
     known: bool | None
     network: str | None
+    task: str = ""
+    others: tuple[Instruments, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Models:
-    """Who answers; None where there is none."""
+    """Who answers; None where there is none.
+
+    Attributes:
+        others: of the service's other tasks.
+    """
 
     task: str
     champion: Model | None
     clicks: Model | None
+    others: tuple[Models, ...] = ()
 
 
 def segmented(values: Mapping[str, Any]) -> Segmented:
@@ -224,13 +235,17 @@ def instruments(values: Mapping[str, Any]) -> Instruments:
         Instrument(one["name"], one["patients"], one["learned"], one["network"]) for one in values["instruments"]
     )
     asked = values.get("asked") or {}
-    return Instruments(values["version"], every, asked.get("known"), asked.get("network"))
+    others = tuple(instruments(one) for one in values.get("others") or ())
+    return Instruments(
+        values["version"], every, asked.get("known"), asked.get("network"), values.get("task", ""), others
+    )
 
 
 def models(values: Mapping[str, Any]) -> Models:
     """The answer of /models."""
     champion, clicks = values["champion"], values["clicks"]
-    return Models(values["task"], champion and _model(champion), clicks and _model(clicks))
+    others = tuple(models(one) for one in values.get("others") or ())
+    return Models(values["task"], champion and _model(champion), clicks and _model(clicks), others)
 
 
 def _model(values: Mapping[str, Any]) -> Model:

@@ -76,6 +76,7 @@ class Client:
         picture: Picture,
         *,
         instrument: str = "",
+        task: str = "",
         patient: str = "",
         masks: str = "png",
         spacing: tuple[float, float] | None = None,
@@ -89,6 +90,7 @@ class Client:
         Args:
             picture: a JPEG, PNG, TIFF, DICOM or NIfTI file, or what is in one.
             instrument, patient: as the service may know them; empty: not said.
+            task: of several that the service answers for; empty: its first.
             masks: ``png``, ``rle`` or ``none``; ``dicom-seg`` for a DICOM picture, which gives `Segmented.dicom_seg`.
             spacing: (row, column) in millimetres.
             eye: ``left`` or ``right``; ISNT is not read without it, unless a DICOM file says it.
@@ -100,8 +102,8 @@ class Client:
             RefusedError: the service will not answer this.
             OutsideServiceError: it cannot be reached, or was too busy every time.
         """
-        texts = {"instrument": instrument, "patient": patient, "masks": masks, "spacing": _spacing(spacing)}
-        texts |= {"eye": eye, "slice": "" if slice is None else str(slice), "plane": plane}
+        texts = {"instrument": instrument, "task": task, "patient": patient, "masks": masks, "eye": eye}
+        texts |= {"spacing": _spacing(spacing), "slice": "" if slice is None else str(slice), "plane": plane}
         texts |= {} if observe else {"observe": "no"}
         return _understood(answers.segmented, self._post("/segment", texts, {"image": _file(picture)}), self.url)
 
@@ -112,6 +114,7 @@ class Client:
         in_flight: int = 4,
         progress: Callable[[int], None] | None = None,
         instrument: str = "",
+        task: str = "",
         masks: str = "png",
     ) -> Iterator[Outcome]:
         """Masks of many pictures, in their order.
@@ -120,13 +123,13 @@ class Client:
             pictures: taken one after the other as there is room.
             in_flight: requests at once.
             progress: told how many outcomes there are, after each.
-            instrument, masks: as for `segment`, of all of them.
+            instrument, task, masks: as for `segment`, of all of them.
         """
         if in_flight < 1:
             raise UsageError(f"{in_flight} requests at once", expected="1 or more")
 
         def ask(picture: Picture) -> Segmented:
-            return self.segment(picture, instrument=instrument, masks=masks)
+            return self.segment(picture, instrument=instrument, task=task, masks=masks)
 
         for outcome in outcomes(ask, pictures, in_flight):
             if progress is not None:
@@ -143,6 +146,7 @@ class Client:
         previous: bytes = b"",
         outer: bytes = b"",
         instrument: str = "",
+        task: str = "",
         masks: str = "png",
     ) -> Refined:
         """A mask by clicks.
@@ -158,6 +162,7 @@ class Client:
             previous: the mask so far, a PNG file, such as `Found.mask`.
             outer: mask of the structure round it; empty: the champion's.
             instrument, masks: as for `segment`.
+            task: as for `segment`; the one that `case` was asked for.
 
         Raises:
             RefusedError, OutsideServiceError: as for `segment`; 404 for a case that is gone, with no `image`.
@@ -166,6 +171,7 @@ class Client:
             "structure": structure,
             "clicks": json.dumps([click.json() for click in clicks]),
             "instrument": instrument,
+            "task": task,
             "masks": masks,
         }
         files = {"previous": ("previous.png", previous), "outer": ("outer.png", outer)}
@@ -181,13 +187,18 @@ class Client:
         values = self._post("/refine", texts, {**files, "image": _file(image)})
         return _understood(answers.refined, values, self.url)
 
-    def instruments(self, name: str = "") -> Instruments:
-        """What the champion knows, and how a picture of `name` would be answered."""
-        values = self._send("GET", "/instruments", params={"name": name} if name else {})
+    def instruments(self, name: str = "", *, task: str = "") -> Instruments:
+        """What the champion knows, and how a picture of `name` would be answered.
+
+        Args:
+            task: its champion alone; empty: the first task's, and the other tasks' in `Instruments.others`.
+        """
+        asked = {"name": name, "task": task}
+        values = self._send("GET", "/instruments", params={key: text for key, text in asked.items() if text})
         return _understood(answers.instruments, values, self.url)
 
     def models(self) -> Models:
-        """Who answers."""
+        """Who answers, for every task of the service."""
         return _understood(answers.models, self._send("GET", "/models"), self.url)
 
     def _post(self, path: str, texts: Mapping[str, str], files: Files) -> Any:

@@ -9,6 +9,7 @@ from parfocal.core.errors import DataContractError
 PNG = b"\x89PNG\r\n\x1a\n"
 JPEG = b"\xff\xd8\xff"
 TIFF = (b"II*\0", b"MM\0*")
+BMP = b"BM"
 MOST_PIXELS = 150_000_000
 """More than any camera, detector or scanner gives; a file of some kilobytes can claim, and fill, gigabytes."""
 _NO_FRAME = {0xC4, 0xC8, 0xCC}
@@ -18,27 +19,58 @@ _WIDTH, _HEIGHT, _SHORT = 256, 257, 3
 
 
 def refuse_huge(data: bytes) -> None:
-    """Refuse a JPEG, PNG or TIFF file of more than `MOST_PIXELS`, before it is decoded.
+    """Refuse a picture of more than `MOST_PIXELS`, or whose size is not known, before it is decoded.
+
+    OpenCV knows twenty formats more, whatever a file is called.
+
+    Raises:
+        DataContractError: it is, or is no JPEG, PNG, TIFF or BMP file.
+    """
+    size = image_size(data)
+    if size is None or (data.startswith(PNG) and not whole_png(data)):
+        raise DataContractError(
+            "unreadable or cut short",
+            expected="a JPEG, PNG, TIFF or BMP file",
+            next="copy the file again from its origin",
+        )
+    refuse_size(size)
+
+
+def refuse_size(size: tuple[int, int]) -> None:
+    """Refuse a (width, height) of more than `MOST_PIXELS`.
 
     Raises:
         DataContractError: it is.
     """
-    size = image_size(data)
-    if size is not None and size[0] * size[1] > MOST_PIXELS:
+    if size[0] * size[1] > MOST_PIXELS:
         raise DataContractError(
             f"{size[0]} x {size[1]} pixels", expected=f"at most {MOST_PIXELS:,}", next="is this a picture of a patient?"
         )
 
 
 def image_size(data: bytes) -> tuple[int, int] | None:
-    """(width, height) that a JPEG, PNG or TIFF file claims, before EXIF turns it; None for anything else."""
+    """(width, height) that a JPEG, PNG, TIFF or BMP file claims, before EXIF turns it; None for anything else."""
     if data.startswith(PNG):
         if len(data) < 24 or data[12:16] != b"IHDR":
             return None
         return int.from_bytes(data[16:20]), int.from_bytes(data[20:24])
     if data.startswith(JPEG):
         return _jpeg(data)
+    if data.startswith(BMP):
+        return _bmp(data)
     return _tiff(data) if data.startswith(TIFF) else None
+
+
+def whole_png(data: bytes) -> bool:
+    """Whether every chunk up to IEND is in the file (PNG, 5.3): length, type, data, checksum. OpenCV makes room for a
+    chunk before it reads it."""
+    at = len(PNG)
+    while len(data) - at >= 12:
+        length = int.from_bytes(data[at : at + 4])
+        if data[at + 4 : at + 8] == b"IEND":
+            return True
+        at += 12 + length
+    return False
 
 
 def _jpeg(data: bytes) -> tuple[int, int] | None:
@@ -57,6 +89,18 @@ def _jpeg(data: bytes) -> tuple[int, int] | None:
         else:
             at += 2 + int.from_bytes(data[at + 2 : at + 4])
     return None
+
+
+def _bmp(data: bytes) -> tuple[int, int] | None:
+    """From the header after the file's own 14 bytes: OS/2's of 12 bytes, or Windows', in which rows from the top down
+    have a negative height (BITMAPCOREHEADER and BITMAPINFOHEADER)."""
+    if len(data) < 26:
+        return None
+    if int.from_bytes(data[14:18], "little") == 12:
+        return int.from_bytes(data[18:20], "little"), int.from_bytes(data[20:22], "little")
+    sides = (int.from_bytes(data[at : at + 4], "little", signed=True) for at in (18, 22))
+    width, height = (abs(side) for side in sides)
+    return width, height
 
 
 def _tiff(data: bytes) -> tuple[int, int] | None:

@@ -200,3 +200,21 @@ class Executor(Protocol):
             OutsideServiceError: whoever was to do it failed, or cannot be reached.
         """
         ...
+
+
+class CheckpointStore(Protocol):
+    """Where checkpoints outlive the machine that wrote them, by the folder that they lie in here.
+
+    Both raise OutsideServiceError when it cannot be reached; the same may be tried again.
+    """
+
+    def bring(self, folder: Path) -> None:
+        """What is kept of this folder and of those below it comes here, beside what is here already."""
+        ...
+
+    def keep(self, folder: Path) -> None:
+        """Keep the files of this folder, not of those below it, in the place of what was kept of it before.
+
+        Ended at any moment, it leaves the checkpoint before or this one, and never half of one.
+        """
+        ...

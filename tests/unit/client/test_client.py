@@ -222,3 +222,31 @@ def test_the_client_loads_nothing_heavy() -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_a_task_goes_with_every_request_that_can_have_one() -> None:
+    clicked = ANSWER | ANSWER["structures"]["disc"] | {"case": "new", "structure": "disc", "outer": None}
+    knows = {"task": "lung", "version": "3", "instruments": []}
+    service = Service(*(httpx.Response(200, json=one) for one in (ANSWER, ANSWER, clicked, clicked, knows, knows)))
+    with service.client() as client:
+        client.segment(b"x", task="lung")
+        list(client.segment_many([b"x"], task="lung"))
+        client.refine("disc", [], case="old", task="lung")
+        client.refine("disc", [], image=b"x", task="lung")
+        assert client.instruments("CR 1", task="lung").task == "lung"
+        client.instruments()
+    forms, (named, plain) = service.asked[:4], service.asked[4:]
+    assert all(b'name="task"\r\n\r\nlung\r\n' in form.read() for form in forms)
+    assert dict(named.url.params) == {"name": "CR 1", "task": "lung"}
+    assert not plain.url.params
+
+
+def test_models_and_instruments_of_the_other_tasks_are_told() -> None:
+    lung = {"task": "lung", "champion": ANSWER["model"], "clicks": None}
+    found = Service(httpx.Response(200, json={**lung, "task": "eye", "others": [lung]})).client().models()
+    assert [(one.task, one.champion and one.champion.version) for one in (found, *found.others)] == [
+        ("eye", "7"), ("lung", "7"),
+    ]  # fmt: skip
+    knows = {"task": "lung", "version": "3", "instruments": []}
+    known = Service(httpx.Response(200, json={**knows, "task": "eye", "others": [knows]})).client().instruments()
+    assert [one.task for one in (known, *known.others)] == ["eye", "lung"]

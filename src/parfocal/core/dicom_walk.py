@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import struct
 
-from parfocal_serving.segmenter.problems import RequestError
+from parfocal.core.errors import DataContractError
 
 START = 132
 """Bytes before the first element: the preamble and DICM."""
@@ -25,7 +25,7 @@ DEEPEST = 16
 """Sequences inside one another."""
 
 
-class _Damaged(Exception):  # noqa: N818  becomes a RequestError
+class _Damaged(Exception):  # noqa: N818  becomes a DataContractError
     """A length that the file does not have, or an element that is none."""
 
 
@@ -115,11 +115,11 @@ def refuse(data: bytes) -> None:
     """Refuse a DICOM file with an element that is longer than what holds it, or that is no list of elements.
 
     Raises:
-        RequestError: 400 it is.
+        DataContractError: it is.
     """
     try:
         _Walk(data).run()
     except (_Damaged, struct.error):
-        raise RequestError(
-            400, "unreadable or cut short", where="image", expected="a whole DICOM file", next="copy the file again"
+        raise DataContractError(
+            "unreadable or cut short", expected="a whole DICOM file", next="copy the file again"
         ) from None

@@ -1,7 +1,7 @@
 """DICOM files that would fill the memory: a compressed picture inside one says its size a second time.
 
 GDCM makes room for what the picture inside claims, whatever Rows and Columns say: 40 kilobytes can ask for 11 GB. So
-every claim in the file is looked at before GDCM sees it.
+every claim in the file is looked at before GDCM sees it, by the service that is sent files and by what reads folders.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 
-from parfocal_serving.segmenter.problems import RequestError
+from parfocal.core.errors import DataContractError
 
 COMPRESSED = b"1.2.840.10008.1.2.4."
 """What the transfer syntaxes of the JPEG family begin with (PS3.5, A.4)."""
@@ -34,11 +34,11 @@ def refuse(data: bytes, check: Callable[[tuple[int, int]], None]) -> None:
         check: refuses a (width, height).
 
     Raises:
-        RequestError: 400 its data set is deflated; whatever `check` raises.
+        DataContractError: its data set is deflated; whatever `check` raises.
     """
     if DEFLATED in data:
-        raise RequestError(
-            400, "a deflated DICOM file", where="image", expected="one whose data set is not compressed as a whole",
+        raise DataContractError(
+            "a deflated DICOM file", expected="one whose data set is not compressed as a whole",
             next="export it in another transfer syntax",
         )  # fmt: skip
     if COMPRESSED not in data:
@@ -52,12 +52,12 @@ def refuse_samples(samples: str, bits: str) -> None:
     """Refuse a picture of more samples a pixel than colours, or larger ones than numbers have bits.
 
     Raises:
-        RequestError: 400 it is.
+        DataContractError: it is.
     """
     if samples.strip() not in ("1", "3", "4") or bits.strip() not in ("1", "8", "12", "16", "32"):
-        raise RequestError(
-            400, f"{samples.strip()[:8]!a} samples of {bits.strip()[:8]!a} bits a pixel", where="image",
-            expected="a grey or colour picture",
+        raise DataContractError(
+            f"{samples.strip()[:8]!a} samples of {bits.strip()[:8]!a} bits a pixel",
+            expected="a grey or colour picture", next="export it again",
         )  # fmt: skip
 
 
@@ -80,7 +80,7 @@ def _frames(data: bytes) -> Iterator[bytes]:
             parts.append(data[item + 8 : item + 8 + length])
             item += 8 + length
         if parts and (places := places + 1) > MOST_PLACES:  # each is looked through as a whole
-            raise RequestError(400, "pixel data in many places", where="image", expected="one picture")
+            raise DataContractError("pixel data in many places", expected="one picture", next="export it again")
         if len(parts) > 2:  # the table of offsets and one fragment are seen as they are
             yield b"".join(parts[1:])
         at = data.find(_PIXELS, at + 4)
