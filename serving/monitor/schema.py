@@ -248,6 +248,7 @@ ANNOTATIONS = Table(
     Column("agreement", Text, nullable=False),  # JSON: Dice by structure with the proposal, and with the first reading
 )
 Index("monitor_annotations_state", ANNOTATIONS.c.task, ANNOTATIONS.c.instrument, ANNOTATIONS.c.state)
+Index("monitor_annotations_patient", ANNOTATIONS.c.task, ANNOTATIONS.c.patient, ANNOTATIONS.c.side)
 
 ANNOTATION_LOG = Table(
     "monitor_annotation_log",

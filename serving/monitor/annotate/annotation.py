@@ -7,12 +7,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from parfocal_serving.monitor.annotate import labels, leases, masks, photographs
+from parfocal_serving.monitor.annotate import labels, leases, looks, masks, photographs
 from parfocal_serving.monitor.annotate.assistant import Assistant
 from parfocal_serving.monitor.annotate.desk import Desk, Holder
 from parfocal_serving.monitor.annotate.helping import Clicked, Helping
+from parfocal_serving.monitor.annotate.offer import Offer
 from parfocal_serving.monitor.annotate.overview import Overview
-from parfocal_serving.monitor.annotate.queue import Offer, Queue
+from parfocal_serving.monitor.annotate.queue import Queue
 from parfocal_serving.monitor.annotate.refusal import Refusal
 from parfocal_serving.monitor.annotate.sides import PURPOSE
 from parfocal_serving.monitor.cases import NewCase
@@ -116,7 +117,7 @@ class Annotation:
             every = self._queue.instruments(connection)
             names = every if instrument is None else [name for name in every if name == instrument]
             own = self._queue.own(connection, names, annotator)
-            skipped = leases.skipped(connection, self._task, annotator)
+            skipped = looks.skipped(connection, self._task, annotator)
         yield from own
         late: list[tuple[Offer, int]] = []
         for name in names:
@@ -137,7 +138,8 @@ class Annotation:
         }  # fmt: skip
         with self._database.write() as connection:
             # A patient whose other photograph was given out just now has a side, and keeps it.
-            if reading == 0 and self._queue.settled(connection).get(offer.patient, offer.side) is not offer.side:
+            settled = self._queue.settled(connection, [offer.patient]).get(offer.patient, offer.side)
+            if reading == 0 and settled is not offer.side:
                 return None
             taken = leases.take(connection, values, annotator, now)
         if taken is None:

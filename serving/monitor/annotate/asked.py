@@ -14,6 +14,10 @@ MOST_CLICKS = 500
 DRAFT_BYTES = 2_000_000
 BODY_BYTES = 20_000_000
 """Of everything else: run lengths of all structures of a large photograph."""
+DEEPEST = 32
+"""Lists and objects of a draft inside one another: whoever writes the answer that has it must not run out of stack."""
+_SHOWN = 100
+"""Characters of a field's name that an error says again."""
 
 
 class Asked(BaseModel):
@@ -65,19 +69,37 @@ def read(kind: type[A], body: bytes) -> A:
         return kind.model_validate_json(body or b"{}")
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-        raise DataContractError(first["msg"], where=".".join(map(str, first["loc"]))) from None
+        raise DataContractError(first["msg"], where=".".join(map(str, first["loc"]))[:_SHOWN]) from None
 
 
 def draft(body: bytes) -> str:
-    """A draft as it is kept: any JSON, without the characters that no database takes.
+    """A draft as it is kept: JSON that can be given back, without the characters that no database takes.
 
     Raises:
-        DataContractError: it is no JSON.
+        DataContractError: it is no JSON, or has what Python reads and no answer can have: NaN, half a surrogate, lists
+            inside lists without end.
     """
     try:
-        return json.dumps(json.loads(body), separators=(",", ":"))
+        found = json.loads(body)
+        if not _shallow(found):
+            raise DataContractError("the draft is nested too deeply", expected=f"at most {DEEPEST} levels")
+        json.dumps(found, allow_nan=False, ensure_ascii=False).encode()
     except (ValueError, RecursionError):
-        raise DataContractError("the draft is no JSON") from None
+        raise DataContractError("the draft is no JSON", expected="JSON (RFC 8259) in UTF-8") from None
+    return json.dumps(found, separators=(",", ":"))
+
+
+def _shallow(value: Any) -> bool:
+    """Whether no list or object is inside more than `DEEPEST` others."""
+    level = [value]
+    for _ in range(DEEPEST + 1):
+        level = [
+            child
+            for one in level
+            if isinstance(one, (list, dict))
+            for child in (one.values() if isinstance(one, dict) else one)
+        ]
+    return not level
 
 
 def reason(body: bytes, *, needed: bool) -> str:

@@ -6,7 +6,6 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from statistics import fmean
 from typing import Any
 
 from parfocal_serving.monitor.annotate import masks
@@ -117,10 +116,3 @@ def new_case(image: bytes, files: Mapping[str, bytes], drawn: Drawn) -> NewCase:
         image=image, masks=files, patient=seen.patient_hmac or seen.id, grader=drawn.annotator, name=seen.id,
         assisted=drawn.shown, purpose=drawn.side, notes=json.dumps(notes, sort_keys=True),
     )  # fmt: skip
-
-
-def mean_agreement(found: Sequence[Mapping[str, float]]) -> dict[str, dict[str, float]] | None:
-    """Mean Dice and number of cases by structure; None where there is no case."""
-    names = sorted({name for one in found for name in one})
-    values = {name: [one[name] for one in found if name in one] for name in names}
-    return {name: {"dice": round(fmean(of), 4), "cases": len(of)} for name, of in values.items()} or None

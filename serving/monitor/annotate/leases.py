@@ -9,13 +9,13 @@ from __future__ import annotations
 import hashlib
 import json
 import secrets
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from parfocal_serving.monitor.annotate.refusal import Refusal
 from parfocal_serving.monitor.database import ignore, upsert
 from parfocal_serving.monitor.schema import ANNOTATION_LOG, ANNOTATIONS
-from sqlalchemy import Connection, RowMapping, Select, func, insert, select, update
+from sqlalchemy import Connection, RowMapping, Select, insert, select, update
 
 SECONDS = 600.0
 """Of a lease, from when the case was given out or its draft was last stored."""
@@ -28,37 +28,6 @@ SHOWN = ("proposal", "clicks")
 def digest(token: str) -> str:
     """What is kept of a token."""
     return hashlib.sha256(token.encode()).hexdigest()
-
-
-def rows(connection: Connection, task: str, instrument: str | None = None) -> Sequence[RowMapping]:
-    """Every case that was ever given out, without drafts and masks."""
-    heavy = ("draft", "proposal", "masks")
-    columns = [column for column in ANNOTATIONS.c if column.name not in heavy]
-    query = select(*columns).where(ANNOTATIONS.c.task == task)
-    if instrument is not None:
-        query = query.where(ANNOTATIONS.c.instrument == instrument)
-    return connection.execute(query.order_by(ANNOTATIONS.c.offered)).mappings().all()
-
-
-def taken(rows: Sequence[RowMapping], annotator: str, now: float) -> set[str]:
-    """Cases that cannot be given to this annotator for a first reading: labelled, refused, or another's."""
-    return {
-        row["case_id"]
-        for row in rows
-        if row["reading"] == 0
-        and (row["state"] in ENDED or (row["state"] == OUT and row["until"] > now and row["annotator"] != annotator))
-    }
-
-
-def skipped(connection: Connection, task: str, annotator: str) -> dict[str, float]:
-    """When this annotator last skipped a case, by case."""
-    here = (
-        ANNOTATION_LOG.c.task == task,
-        ANNOTATION_LOG.c.annotator == annotator,
-        ANNOTATION_LOG.c.action == "skip",
-    )
-    query = select(ANNOTATION_LOG.c.case_id, func.max(ANNOTATION_LOG.c.time)).where(*here)
-    return {row[0]: row[1] for row in connection.execute(query.group_by(ANNOTATION_LOG.c.case_id))}
 
 
 def saw(connection: Connection, task: str, case: str, annotator: str) -> bool:

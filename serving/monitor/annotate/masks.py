@@ -34,11 +34,11 @@ def decode(runs: Any, shape: tuple[int, int], where: str) -> Mask:
         DataContractError: they are no run lengths of a mask of that size.
     """
     expected = f'{{"size": [{shape[0]}, {shape[1]}], "counts": [...]}}, counts adding up to {shape[0] * shape[1]}'
-    size = runs.get("size") if isinstance(runs, Mapping) else None
-    counts = runs.get("counts") if isinstance(runs, Mapping) else None
-    if size != list(shape) or not isinstance(counts, list) or not 1 <= len(counts) <= MOST_RUNS:
-        raise DataContractError("these are no run lengths of this photograph", where=where, expected=expected)
     most = shape[0] * shape[1]
+    fits = isinstance(runs, Mapping) and runs.keys() == {"size", "counts"}  # the rest would be kept, whatever it is
+    size, counts = (runs["size"], runs["counts"]) if fits else (None, None)
+    if size != list(shape) or not isinstance(counts, list) or not 1 <= len(counts) <= min(MOST_RUNS, most + 1):
+        raise DataContractError("these are no run lengths of this photograph", where=where, expected=expected)
     if not all(type(count) is int and 0 <= count <= most for count in counts) or sum(counts) != most:
         raise DataContractError("these run lengths do not add up", where=where, expected=expected)
     inside = (np.arange(len(counts)) % 2).astype(np.uint8)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
-from parfocal_serving.monitor.annotate import labels, leases
+from parfocal_serving.monitor.annotate import looks
+from parfocal_serving.monitor.annotate.agreements import Agreements
 from parfocal_serving.monitor.annotate.assistant import Assistant
-from parfocal_serving.monitor.annotate.queue import Queue, Standing
+from parfocal_serving.monitor.annotate.offer import Standing
+from parfocal_serving.monitor.annotate.queue import Queue
 from parfocal_serving.monitor.annotate.sides import PURPOSE
 from parfocal_serving.monitor.cases import CaseStore
 from parfocal_serving.monitor.database import Database
@@ -30,6 +31,7 @@ class Overview:
     ) -> None:
         self._database, self._queue, self._cases = database, queue, cases
         self._assistant, self._lead, self._task = assistant, lead, task
+        self._agreements = Agreements(task.name)
 
     def labelled(self, instrument: str) -> int:
         """Labelled cases that wait for the next experience."""
@@ -41,8 +43,8 @@ class Overview:
         with self._database.read() as connection:
             names = self._queue.instruments(connection)
             instruments = [self._instrument(connection, name, now) for name in names]
-            rows = leases.rows(connection, self._task.name)
-        out = [row for row in rows if row["state"] == leases.OUT and row["until"] > now]
+            # "": of a candidate that is no instrument any more
+            out = looks.out(connection, self._task.name, [*names, ""], now)
         return {
             "annotating": self._lead.held,
             "clicks": clicks,
@@ -62,19 +64,15 @@ class Overview:
 
     def _instrument(self, connection: Connection, name: str, now: float) -> dict[str, Any]:
         standing = self._queue.standing(connection, name, "", now)
-        found = [
-            json.loads(row["agreement"])
-            for row in leases.rows(connection, self._task.name, name)
-            if row["state"] == leases.ACCEPTED and row["agreement"]
-        ]
+        agreements = self._agreements.of(connection, name)
         return {
             "name": name,
             "waiting": _waiting(standing),
             "labelled": _by_purpose(standing.labelled),
             "wanted": _by_purpose(standing.wanted),
             "experience": self._cases.next_number(name),
-            "agreement": labels.mean_agreement([one["reading"] for one in found if "reading" in one]),
-            "proposal_agreement": labels.mean_agreement([one["proposal"] for one in found if "proposal" in one]),
+            "agreement": agreements["reading"],
+            "proposal_agreement": agreements["proposal"],
         }
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from parfocal_serving.monitor.references import Champion
@@ -62,9 +62,12 @@ def drawn(cases: Sequence[Waiting], known: Mapping[str, Split], key: str, share:
     return {Split.TEST: list(plan.test), Split.VALIDATION: validation, Split.TRAIN: unsettled}
 
 
-def given_out(connection: Connection, task: str) -> dict[str, Split]:
-    """Side of every patient of whom a case was ever given out."""
-    query = select(ANNOTATIONS.c.patient, ANNOTATIONS.c.side).where(ANNOTATIONS.c.task == task).distinct()
+def given_out(connection: Connection, task: str, patients: Collection[str]) -> dict[str, Split]:
+    """Side of those patients of whom a case was ever given out."""
+    if not patients:
+        return {}
+    here = (ANNOTATIONS.c.task == task, ANNOTATIONS.c.patient.in_(patients))
+    query = select(ANNOTATIONS.c.patient, ANNOTATIONS.c.side).where(*here).distinct()
     found: dict[str, Split] = {}
     for patient, side in connection.execute(query):
         found[patient] = split.most_cautious(found.get(patient), Split(side))
