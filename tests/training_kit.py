@@ -53,14 +53,17 @@ class Log:
 
     def dataset(self, folder: Path, context: str) -> None: ...
 
-    def __init__(self, pause: float = 0.0) -> None:
+    def __init__(self, pause: float = 0.0, hold: int = 0, go: Path = Path()) -> None:
         self.pause = pause
+        self.hold, self.go = hold, go
         self.notes: list[str] = []
         self.logged: dict[int | None, dict[str, float]] = {}
 
     def progress(self, stage: str, done: int, total: int) -> None:
         print(f"step {done}", flush=True)
         time.sleep(self.pause)
+        while done == self.hold and not self.go.exists():
+            time.sleep(0.01)
 
     def epoch(self, stage: str, step: int, values: object) -> None: ...
 
@@ -81,6 +84,7 @@ def main() -> None:
     parser.add_argument("--checkpoint-every", type=int, default=3)
     parser.add_argument("--precision", default="auto")
     parser.add_argument("--pause", type=float, default=0.0)
+    parser.add_argument("--hold", type=int, default=0, help="a step after which it waits until there is a file `go`")
     values = parser.parse_args()
     torch.set_num_threads(1)
     config = TrainConfig(
@@ -96,7 +100,7 @@ def main() -> None:
     model = models.build(spec.name, spec.parameters, seed=config.seed)
     sources = [Source("old", discs(11, 1), 0.5), Source("new", discs(7, 2), 0.5)]
     sampler = Sampler(sources, config.batch_size, config.seed, AugmentConfig())
-    log = Log(values.pause)
+    log = Log(values.pause, values.hold, values.work / "go")
     validation = {"old": discs(6, 3), "new": discs(6, 4)}
     folder = values.work / "checkpoint"
     result = fit(

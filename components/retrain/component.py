@@ -12,6 +12,8 @@ def retrain(
     idempotency_key: str,
     challenger: dsl.Output[dsl.Model],
     memory: dsl.Output[dsl.Artifact],
+    metrics: dsl.Output[dsl.Metrics],
+    summary: dsl.Output[dsl.Markdown],
 ):
     """Teach the champion a dataset without losing what it knew. A pod that was lost goes on from its checkpoint.
 
@@ -22,6 +24,8 @@ def retrain(
         idempotency_key: Names the checkpoints and the MLflow run.
         challenger: Sealed model bundle, exported for serving.
         memory: Sealed exemplar memory of all instruments. Patients' images: never registered, never served.
+        metrics: Best validation score by structure and instrument; steps and seconds.
+        summary: The same, the strategy, and what the memory holds.
     """
     from parfocal.adapters import connect, kubeflow
     from parfocal.core.reporting import JsonLines
@@ -31,6 +35,7 @@ def retrain(
     settings, platform = RunConfig.from_json(config), connect()
     with (
         platform.tracker.run("retrain", key=idempotency_key) as run,
+        platform.checkpoints(idempotency_key) as store,
         kubeflow.sealed(challenger, memory) as (out, kept),
     ):
         step.run(
@@ -44,4 +49,6 @@ def retrain(
             run=run,
             reporter=JsonLines(),
             executor=platform.executor,
+            store=store,
         )
+    kubeflow.show_training(out, platform.settings.state, metrics, summary)

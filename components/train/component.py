@@ -11,6 +11,8 @@ def train(
     idempotency_key: str,
     bundle: dsl.Output[dsl.Model],
     memory: dsl.Output[dsl.Artifact],
+    metrics: dsl.Output[dsl.Metrics],
+    summary: dsl.Output[dsl.Markdown],
     pretrained: dsl.Input[dsl.Model] = None,
 ):
     """Train and export a first bundle, one network a structure. A pod that was lost goes on from its checkpoint.
@@ -22,6 +24,8 @@ def train(
         bundle: Sealed model bundle, exported for serving.
         pretrained: Folder of `pretrain` to start from, as train.encoder says. Without it: from random weights.
         memory: Sealed exemplar memory. Patients' images: never registered, never served.
+        metrics: Best validation score by structure and instrument; steps and seconds.
+        summary: The same, the strategy, and what the memory holds.
     """
     from parfocal.adapters import connect, kubeflow
     from parfocal.core.reporting import JsonLines
@@ -29,7 +33,11 @@ def train(
     from parfocal.steps.config import RunConfig
 
     settings, platform = RunConfig.from_json(config), connect()
-    with platform.tracker.run("train", key=idempotency_key) as run, kubeflow.sealed(bundle, memory) as (out, kept):
+    with (
+        platform.tracker.run("train", key=idempotency_key) as run,
+        platform.checkpoints(idempotency_key) as store,
+        kubeflow.sealed(bundle, memory) as (out, kept),
+    ):
         step.run(
             [kubeflow.folder(dataset)],
             out,
@@ -40,5 +48,7 @@ def train(
             run=run,
             reporter=JsonLines(),
             executor=platform.executor,
+            store=store,
             pretrained=kubeflow.folder(pretrained) if pretrained else None,
         )
+    kubeflow.show_training(out, platform.settings.state, metrics, summary)

@@ -20,6 +20,7 @@ from parfocal.memory.sampler import Sampler, Source
 from parfocal.objectives.segment import Segment, SegmentSettings
 from parfocal.training.config import TrainConfig
 from parfocal.training.engine import fit
+from parfocal.training.eviction import EXIT_CODE
 from parfocal.training.state import FitResult
 
 ROOT = Path(__file__).parents[2]
@@ -40,8 +41,8 @@ def finish(work: Path, *extra: str) -> tuple[dict[str, Any], str]:
 
 
 def kill_after(work: Path, line: str) -> None:
-    """SIGKILL as soon as the child has printed `line`."""
-    process = start(work, "--pause", "0.02")
+    """SIGKILL once the child has printed `line`, after which it waits for nothing else."""
+    process = start(work, "--hold", line.removeprefix("step "))
     assert process.stdout is not None
     for printed in process.stdout:
         if printed.strip() == line:
@@ -62,6 +63,24 @@ def test_a_training_killed_twice_ends_with_the_very_same_weights(tmp_path: Path,
         kill_after(tmp_path, line)
     resumed, out = finish(tmp_path)
     assert "goes on from step" in out
+    assert resumed == uninterrupted
+
+
+def test_a_training_told_to_end_keeps_the_very_step_it_was_in(tmp_path: Path, uninterrupted: dict[str, Any]) -> None:
+    with start(tmp_path, "--hold", "5", "--checkpoint-every", "100") as process:
+        assert process.stdout is not None
+        next(line for line in process.stdout if line.strip() == "step 5")
+        process.send_signal(signal.SIGTERM)  # while it is in the step's report: nothing is saved before the 100th
+        process.send_signal(signal.SIGTERM)  # a launcher may pass on what its group has heard
+        (tmp_path / "go").touch()
+        said = process.stdout.read()
+    assert process.returncode == EXIT_CODE == 143
+    assert "note train: told to end (SIGTERM); the checkpoint of step 5 of 24 is written" in said
+    assert "step 6" not in said
+    kept = sorted(file.name for file in (tmp_path / "checkpoint").glob("*.json"))
+    assert kept == ["step-00000000.json", "step-00000005.json"]
+    resumed, out = finish(tmp_path, "--checkpoint-every", "100")
+    assert "goes on from step 5 of 24" in out
     assert resumed == uninterrupted
 
 
@@ -152,14 +171,15 @@ def test_a_training_that_loses_a_process_ends_and_goes_on_to_the_same_weights(
 ) -> None:
     arguments = ("--precision", "32-true", "--checkpoint-every", "5")
     with subprocess.Popen(
-        under_torchrun(tmp_path, *arguments, "--pause", "0.02"), env=ENVIRONMENT, stdout=subprocess.PIPE,
+        under_torchrun(tmp_path, *arguments, "--hold", "12"), env=ENVIRONMENT, stdout=subprocess.PIPE,
         stderr=subprocess.PIPE, text=True,
     ) as launcher:  # fmt: skip
         assert launcher.stdout is not None
         next(line for line in launcher.stdout if line.strip() == "step 12")
         (second,) = (one for one in psutil.Process(launcher.pid).children() if one.environ().get("RANK") == "1")
         second.kill()
-        launcher.communicate(timeout=60)
+        (tmp_path / "go").touch()
+        launcher.communicate(timeout=120)
     assert launcher.returncode != 0
     assert not (tmp_path / "result-0.json").exists()
     done = subprocess.run(
@@ -168,3 +188,23 @@ def test_a_training_that_loses_a_process_ends_and_goes_on_to_the_same_weights(
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("goes on from step 10 of 24") == 1
     assert json.loads((tmp_path / "result-0.json").read_text()) == json.loads((by_two[0] / "result-0.json").read_text())
+
+
+@pytest.mark.slow
+def test_two_processes_end_after_the_same_step_when_one_is_told(tmp_path: Path) -> None:
+    arguments = ("--precision", "32-true", "--checkpoint-every", "100")
+    with subprocess.Popen(
+        under_torchrun(tmp_path, *arguments, "--hold", "12"), env=ENVIRONMENT, stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE, text=True,
+    ) as launcher:  # fmt: skip
+        assert launcher.stdout is not None
+        next(line for line in launcher.stdout if line.strip() == "step 12")
+        (second,) = (one for one in psutil.Process(launcher.pid).children() if one.environ().get("RANK") == "1")
+        second.terminate()  # its node goes; the first process hears of it from the second alone
+        (tmp_path / "go").touch()
+        said, _ = launcher.communicate(timeout=60)
+    assert launcher.returncode != 0
+    (step,) = (line.split("step ")[1].split()[0] for line in said.splitlines() if "told to end" in line)
+    assert 12 <= int(step) <= 14
+    assert sorted((tmp_path / "checkpoint").glob("*.json"))[-1].stem == f"step-{int(step):08d}"
+    assert not list(tmp_path.glob("result-*"))

@@ -1,5 +1,6 @@
-"""A spot node goes: the retrain's pod gets SIGTERM. It ends at once, its checkpoint is there, and the retry goes on."""
+"""A spot node goes: the retrain's pod gets SIGTERM, writes the checkpoint of its step and ends; the retry goes on."""
 
+import itertools
 import os
 import signal
 import subprocess
@@ -14,6 +15,7 @@ from mlflow import MlflowClient
 
 from parfocal.adapters import connect
 from parfocal.core import manifest
+from parfocal.training.eviction import EXIT_CODE
 
 PROGRAM = textwrap.dedent("""
     import sys
@@ -30,7 +32,7 @@ GRACE_SECONDS = 30
 
 
 def attempt(root: Path) -> "subprocess.Popen[str]":
-    config = learning_kit.config("retrain.train.checkpoint_every=2", "retrain.train.validate_every=2")
+    config = learning_kit.config("retrain.train.validate_every=2")
     places = [str(root / name) for name in ("b", "first", "challenger", "memory")]
     command = [sys.executable, "-c", PROGRAM, *places, config.canonical_json()]
     environment = {**os.environ, "PARFOCAL_STATE": str(root / "pods-state")}
@@ -38,27 +40,29 @@ def attempt(root: Path) -> "subprocess.Popen[str]":
 
 
 @pytest.mark.slow
-def test_an_evicted_retrain_ends_at_once_and_its_retry_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_evicted_retrain_keeps_its_step_for_its_retry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("MLFLOW_TRACKING_URI", "MLFLOW_RUN_ID", "PARFOCAL_DATABASE_URL", "PARFOCAL_SHARED"):
         monkeypatch.delenv(name, raising=False)
     learning_kit.second(tmp_path)
     pod = attempt(tmp_path)
     assert pod.stdout is not None
-    printed = next((line for line in pod.stdout if '"stage": "disc", "step": 6' in line), "")
-    assert printed, "it ended before it was evicted"
+    before = list(itertools.takewhile(lambda line: '"stage": "disc", "step": 6' not in line, pod.stdout))
+    assert pod.poll() is None, f"it ended before it was evicted: {before}"
     told = time.monotonic()
     pod.send_signal(signal.SIGTERM)
-    pod.communicate()
-    assert pod.returncode == -signal.SIGTERM
+    said = pod.communicate()[0]
+    assert pod.returncode == EXIT_CODE, said
+    assert "told to end (SIGTERM)" in said
     assert time.monotonic() - told < GRACE_SECONDS / 3
     checkpoints = sorted((tmp_path / "pods-state" / "checkpoints" / "spot").rglob("step-*.safetensors"))
-    assert checkpoints, "its checkpoint was written"
+    kept = [int(file.stem.removeprefix("step-")) for file in checkpoints if file.parent.name == "disc"]
+    assert 6 <= max(kept) < 12, "its checkpoint was written; no other is due before the end"
     assert not (tmp_path / "challenger").exists()
 
     again = attempt(tmp_path)
     said = again.communicate()[0]
     assert again.returncode == 0, said
-    assert "disc goes on from step" in said
+    assert f"disc goes on from step {max(kept)}" in said
     assert manifest.verify(tmp_path / "challenger", "bundle")
     monkeypatch.setenv("PARFOCAL_STATE", str(tmp_path / "pods-state"))
     client = MlflowClient(connect().settings.mlflow_uri)

@@ -15,7 +15,9 @@ from parfocal.core.untracked import Untracked
 from parfocal.training import place
 
 if TYPE_CHECKING:
-    from parfocal.core.protocols import Executor, Ledger, ModelStore, Tracker
+    from contextlib import AbstractContextManager
+
+    from parfocal.core.protocols import CheckpointStore, Executor, Ledger, ModelStore, Tracker
 
 __all__ = ["Platform", "Settings", "connect"]
 
@@ -55,6 +57,12 @@ class Platform:
         from parfocal.adapters.kubeflow_trainer import TrainJobExecutor
 
         return TrainJobExecutor()
+
+    def checkpoints(self, key: str) -> AbstractContextManager[CheckpointStore | None]:
+        """Where a key's checkpoints are kept for pods of other nodes (PARFOCAL_CHECKPOINTS); None without such a place."""
+        from parfocal.adapters.storage_checkpoints import kept
+
+        return kept(self.settings.state, key)
 
 
 def connect(settings: Settings | None = None) -> Platform:

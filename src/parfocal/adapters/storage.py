@@ -127,10 +127,14 @@ def mirror(uri: str, place: Path) -> bool:
 
 def experience_uri(storage: str, task: str, instrument: str, number: int) -> str:
     """Where an experience is stored. What not every reader of an address takes as it stands is written otherwise."""
-    name = re.sub(r"[^A-Za-z0-9._-]", "_", instrument)
-    if name != instrument:  # two instruments may differ in such a letter alone
-        name += f"-{hashlib.sha256(instrument.encode()).hexdigest()[:8]}"
-    return f"{storage.rstrip('/')}/experiences/{task}/{name}/{number}"
+    return f"{storage.rstrip('/')}/experiences/{task}/{plain(instrument)}/{number}"
+
+
+def plain(name: str) -> str:
+    """A name as a part of an address."""
+    found = re.sub(r"[^A-Za-z0-9._-]", "_", name)
+    # two names may differ in such a letter alone
+    return found if found == name else f"{found}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
 
 
 def _parsed(there: bytes, uri: str, kind: str | None = None) -> Manifest:

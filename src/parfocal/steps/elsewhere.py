@@ -58,6 +58,22 @@ def sent(config: ExecutorConfig, executor: Executor | None, work: Work, reporter
     return True
 
 
+def refuse_uneven(config: ExecutorConfig, batch_size: int) -> None:
+    """Refuse a batch that the processes cannot share, before a job is asked for or a picture is read.
+
+    Raises:
+        UsageError: it is no multiple of their number, or of the nodes where that number is not known here.
+    """
+    away = config.name != "local" and JOB not in os.environ
+    processes = config.nodes * (config.processes or 1) if away else place.world()
+    if batch_size % processes:
+        raise UsageError(
+            f"a batch of {batch_size} cannot be divided among {processes} processes",
+            where="train.batch_size",
+            expected=f"a multiple of {processes}",
+        )
+
+
 def work(
     step: str,
     arguments: Mapping[str, Path | None],

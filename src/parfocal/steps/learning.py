@@ -15,7 +15,7 @@ from parfocal import models, objectives
 from parfocal.core.bundle import Clicked, DatasetRef, Exported, PretrainedRef, StructureModel
 from parfocal.core.errors import UsageError
 from parfocal.core.manifest import Parent
-from parfocal.core.protocols import Reporter, Run
+from parfocal.core.protocols import CheckpointStore, Reporter, Run
 from parfocal.core.task import Structure
 from parfocal.core.types import Split
 from parfocal.inference.agreement import export_agreeing
@@ -54,6 +54,7 @@ class Learner:
         train: how they are trained.
         checkpoints: folder of the run's checkpoints.
         classes: of one network for several structures; None for a network a structure.
+        store: keeps the checkpoints beyond this machine.
     """
 
     config: RunConfig
@@ -62,6 +63,7 @@ class Learner:
     run: Run
     reporter: Reporter
     classes: Classes | None = None
+    store: CheckpointStore | None = None
 
     def __post_init__(self) -> None:
         exporters(self.config.export.runtimes)  # a package that is missing shows before the training, not after it
@@ -144,6 +146,7 @@ class Learner:
             reporter=self.reporter,
             run=self.run,
             stage=structure,
+            store=self.store,
         )
         model.load_state_dict(result.weights)
 

@@ -24,7 +24,7 @@ from parfocal.steps import locating
 from parfocal.steps.config import RunConfig
 from parfocal.steps.learning import dataset_refs
 from parfocal.steps.sides import held_out_patients
-from parfocal.training import engine, synthesis
+from parfocal.training import engine, place, synthesis
 from parfocal.training.pretrained import PRETRAINED, Pretrained
 
 
@@ -48,6 +48,8 @@ def run(
         DataContractError: there is nothing to learn from.
         UsageError: the objective is not one for pretraining.
     """
+    if place.world() > 1:
+        raise UsageError("pretraining is for one process", next="start it without torchrun")
     parents = [manifest.read(folder, "dataset").parent(folder) for folder in datasets]
     config = locating.named(config)
     objective = objectives.build(config.pretrain.objective, config.pretrain.loss)

@@ -12,7 +12,7 @@ from parfocal.core import bundle, manifest
 from parfocal.core.bundle import Bundle, ParentRef, StructureModel
 from parfocal.core.errors import DataContractError
 from parfocal.core.manifest import Manifest
-from parfocal.core.protocols import Executor, Reporter, Run
+from parfocal.core.protocols import CheckpointStore, Executor, Reporter, Run
 from parfocal.core.task import Structure, task
 from parfocal.core.types import Split
 from parfocal.memory.buffer import Memory
@@ -40,22 +40,26 @@ def run(
     run: Run,
     reporter: Reporter,
     executor: Executor | None = None,
+    store: CheckpointStore | None = None,
 ) -> Manifest:
     """Teach the bundle at `champion` the sealed `dataset` and write the challenger to `out`.
 
     Only structures that the dataset has labels for change; the others are copied byte for byte. What batches are made
     of, and what becomes of the weights afterwards, is the strategy's (``retrain.strategy``). The memory with the new
-    instrument's exemplars goes to `memory_out`. Killed at any moment, the same call ends with the same weights. On
-    several nodes (`config.executor`) `executor` has it done.
+    instrument's exemplars goes to `memory_out`. Killed at any moment, the same call ends with the same weights; on
+    another machine too, where `store` keeps the checkpoints. On several nodes (`config.executor`) `executor` has it
+    done.
 
     Raises:
         DataContractError: champion, memory or dataset are not whole or do not fit together.
+        UsageError: several processes cannot share a batch.
     """
+    elsewhere.refuse_uneven(config.executor, config.retrain.train.batch_size)
     options = {"--champion": champion, "--out": out, "--memory": memory_out}
     work = elsewhere.work("retrain", options, (dataset,), config, config.executor, key=key, state=state)
     if elsewhere.sent(config.executor, executor, work, reporter):
         return manifest.read(out)
-    with elsewhere.told(), place.part(place.Part(out, memory_out, state, run, reporter)) as mine:
+    with elsewhere.told(), place.part(place.Part(out, memory_out, state, run, reporter, store)) as mine:
         return _here(dataset, champion, config, mine, key)
 
 
@@ -73,8 +77,8 @@ def _here(dataset: Path, champion: Path, config: RunConfig, mine: place.Part, ke
     run.params(config.flat())
     run.dataset(dataset, "training")
     classes = together.classes_in(before, config)
-    learner = Learner(config, config.retrain.train, mine.state / "checkpoints" / key, run, reporter, classes)
-    refuse_other_strategy(learner.checkpoints, config)
+    folder = _checkpoints(mine, key, config)
+    learner = Learner(config, config.retrain.train, folder, run, reporter, classes, mine.store)
     course = Course(dataset, champion, before, folders, strategies.build(config.retrain.strategy), learner)
     structures: dict[str, StructureModel] = {}
     choices: dict[str, Finished] = {}
@@ -115,6 +119,17 @@ def _here(dataset: Path, champion: Path, config: RunConfig, mine: place.Part, ke
             )
     _log(choices, run, reporter)
     return manifest.read(out)
+
+
+def _checkpoints(mine: place.Part, key: str, config: RunConfig) -> Path:
+    """Their folder, with what is kept of it elsewhere."""
+    folder = mine.state / "checkpoints" / key
+    if mine.store is not None:
+        mine.store.bring(folder)
+    refuse_other_strategy(folder, config)
+    if mine.store is not None:
+        mine.store.keep(folder)
+    return folder
 
 
 def _as_trained(before: Bundle, dataset: Path, config: RunConfig) -> RunConfig:

@@ -12,7 +12,7 @@ from parfocal.core import bundle, manifest
 from parfocal.core.bundle import StructureModel
 from parfocal.core.errors import DataContractError
 from parfocal.core.manifest import Manifest
-from parfocal.core.protocols import Executor, Reporter, Run
+from parfocal.core.protocols import CheckpointStore, Executor, Reporter, Run
 from parfocal.core.task import task
 from parfocal.core.types import Split
 from parfocal.memory.buffer import Memory
@@ -42,23 +42,27 @@ def run(
     reporter: Reporter,
     pretrained: Path | None = None,
     executor: Executor | None = None,
+    store: CheckpointStore | None = None,
 ) -> Manifest:
     """Train a network a structure, or one for all, by `config.train` on all `datasets` in equal parts; write a bundle.
 
     `pretrained`, a folder of the step `pretrain`, takes the place of `config.train.encoder.pretrained`.
 
     Equal parts are the papers' fusion (replicate to equal length, shuffle) without the copies. Exemplars of every
-    instrument go to `memory_out`. Checkpoints live at ``<state>/checkpoints/<key>``: the same call after a kill goes
-    on from there and ends with the same weights. On several nodes (`config.executor`) `executor` has it done.
+    instrument go to `memory_out`. Checkpoints live at ``<state>/checkpoints/<key>``: the same call after a kill goes on
+    from there and ends with the same weights; on another machine too, where `store` keeps them. On several nodes
+    (`config.executor`) `executor` has it done.
 
     Raises:
         DataContractError: the datasets are of different tasks or recipes, or no structure has labels.
+        UsageError: several processes cannot share a batch.
     """
+    elsewhere.refuse_uneven(config.executor, config.train.batch_size)
     options = {"--out": out, "--memory": memory_out, "--pretrained": pretrained}
     work = elsewhere.work("train", options, tuple(datasets), config, config.executor, key=key, state=state)
     if elsewhere.sent(config.executor, executor, work, reporter):
         return manifest.read(out)
-    with elsewhere.told(), place.part(place.Part(out, memory_out, state, run, reporter)) as mine:
+    with elsewhere.told(), place.part(place.Part(out, memory_out, state, run, reporter, store)) as mine:
         return _here(datasets, config, mine, key, pretrained)
 
 
@@ -86,7 +90,9 @@ def _here(datasets: Sequence[Path], config: RunConfig, mine: place.Part, key: st
     for folder in datasets:
         run.dataset(folder, "training")
     classes = together.classes_for(datasets, config, reporter) if config.train.together else None
-    learner = Learner(config, config.train, mine.state / "checkpoints" / key, run, reporter, classes)
+    learner = Learner(config, config.train, mine.state / "checkpoints" / key, run, reporter, classes, mine.store)
+    if mine.store is not None:
+        mine.store.bring(learner.checkpoints)
     if learner.objective.inputs:
         clicking.refuse_selection(config)
     learn = together.train if classes else _one_by_one

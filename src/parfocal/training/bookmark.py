@@ -9,11 +9,11 @@ from typing import Any
 
 import torch
 
-from parfocal.core.errors import UsageError
-from parfocal.core.protocols import Reporter
+from parfocal.core.errors import OutsideServiceError, UsageError
+from parfocal.core.protocols import CheckpointStore
 from parfocal.training import checkpoint as checkpoints
 from parfocal.training.checkpoint import Checkpoint
-from parfocal.training.state import RESIDENT, State, differing
+from parfocal.training.state import RESIDENT, Asked, State, differing
 
 
 @dataclass(eq=False)
@@ -24,14 +24,13 @@ class Bookmark:
         folder: of the checkpoints; None for a training that keeps none.
         fingerprint: what a continuation must share (`state.fingerprint`).
         wherever: it may have been the device or the host that changed the pictures.
-        stage: name of the training.
+        asked: its stage, its reporter, and who keeps checkpoints beyond this machine.
     """
 
     folder: Path | None
     fingerprint: dict[str, Any]
     wherever: bool
-    stage: str
-    reporter: Reporter
+    asked: Asked
 
     def read(self) -> Checkpoint | None:
         """The last whole checkpoint; None when there is none.
@@ -39,7 +38,7 @@ class Bookmark:
         Raises:
             UsageError: it is of another training.
         """
-        found = checkpoints.latest(self.folder, self.reporter.note) if self.folder is not None else None
+        found = checkpoints.latest(self.folder, self.asked.reporter.note) if self.folder is not None else None
         if found is None:
             return None
         if self.wherever:  # what was free when it began decides, not what is free now
@@ -53,18 +52,28 @@ class Bookmark:
                 expected="the settings and inputs of the run that was stopped",
                 next="give those again, or another --key, or remove the folder",
             )
-        self.reporter.note(f"{self.stage} goes on from step {found.step} of {found.meta['state']['steps']}")
+        self.asked.reporter.note(f"{self.asked.stage} goes on from step {found.step} of {found.meta['state']['steps']}")
         return found
 
     def save(self, state: State, tensors: Mapping[str, torch.Tensor]) -> None:
-        """Keep a checkpoint of `state`.
+        """Keep a checkpoint of `state`. A store that is away is no reason to end: the next one tries again.
 
         Raises:
-            OutsideServiceError: it cannot be written.
+            OutsideServiceError: it cannot be written here.
         """
         if self.folder is not None:
             meta = {"state": asdict(state), "fingerprint": self.fingerprint}
             checkpoints.save(self.folder, state.done, tensors, meta)
+            if self.asked.store is not None:
+                self._keep(self.asked.store, self.folder, state.done)
+
+    def _keep(self, store: CheckpointStore, folder: Path, step: int) -> None:
+        try:
+            store.keep(folder)
+        except OutsideServiceError as error:
+            self.asked.reporter.note(
+                f"{self.asked.stage}: the checkpoint of step {step} is on this machine alone: {error.what}"
+            )
 
 
 def was_resident(found: Checkpoint) -> bool:

@@ -45,6 +45,14 @@ def mean(fabric: Fabric, values: Mapping[str, torch.Tensor]) -> dict[str, torch.
     return dict(zip(values, joint / fabric.world_size, strict=True))
 
 
+def anywhere(fabric: Fabric, here: bool) -> bool:
+    """Whether it holds in any process; all must ask. A GPU is waited for."""
+    found = torch.tensor(float(here), device=fabric.device)
+    if fabric.world_size > 1:
+        distributed.all_reduce(found)
+    return bool(found)
+
+
 def _normalized(norm: _BatchNorm, world: int, x: torch.Tensor) -> torch.Tensor:
     """What `norm` gives for the part `x` [N, C, ...] of a batch, and its running statistics brought up to date.
 

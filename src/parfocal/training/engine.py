@@ -6,8 +6,8 @@ import math
 import time
 from collections.abc import Mapping
 from contextlib import closing
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
 import torch
@@ -15,19 +15,19 @@ from lightning_fabric import Fabric
 from torch import nn
 
 from parfocal.core.errors import UsageError
-from parfocal.core.protocols import Reporter, Run
+from parfocal.core.protocols import CheckpointStore, Reporter, Run
 from parfocal.memory.sampler import Sampler
 from parfocal.objectives import MAIN, Batch, Objective
 from parfocal.preprocessing.shards import Arrays
 from parfocal.training import checkpoint as checkpoints
-from parfocal.training import hardware, pace, resident
+from parfocal.training import eviction, hardware, pace, resident
 from parfocal.training.bookmark import Bookmark, was_resident
 from parfocal.training.config import TrainConfig, learning_rate
 from parfocal.training.feed import Feed
 from parfocal.training.hardware import first_alone
 from parfocal.training.normalization import Weights, weights_of
 from parfocal.training.players import Players
-from parfocal.training.state import FitResult, State, fingerprint
+from parfocal.training.state import Asked, FitResult, State, fingerprint
 from parfocal.training.validation import score_by_instrument
 
 
@@ -42,6 +42,7 @@ def fit(
     reporter: Reporter,
     run: Run,
     stage: str = "train",
+    store: CheckpointStore | None = None,
 ) -> FitResult:
     """Train `model` in place and return the best weights seen.
 
@@ -51,8 +52,9 @@ def fit(
     unlabelled pixels each process's mean counts the same. The first alone validates, reports and writes checkpoints.
 
     With `checkpoint`, a folder, a killed call given again with the same arguments goes on from the last checkpoint to
-    bit-identical weights on the same hardware, thread count and number of processes. The folder is left as it is
-    afterwards; `parfocal.training.checkpoint.clear` empties it.
+    bit-identical weights on the same hardware, thread count and number of processes. One that is told to end (SIGTERM)
+    writes the checkpoint of the step it is in first. The folder is left as it is afterwards;
+    `parfocal.training.checkpoint.clear` empties it.
 
     Args:
         model: the objective's main network; its weights are where training starts. Parameters that need no gradient
@@ -65,35 +67,23 @@ def fit(
         reporter: hears each step, and each validation.
         run: gets the numbers of each validation as ``<stage>/<name>``.
         stage: name of this training, such as the structure.
+        store: keeps the checkpoints beyond this machine; the caller brings them back before.
 
     Raises:
         UsageError: the checkpoint belongs to other settings, or training diverged.
         OutsideServiceError: a checkpoint cannot be written.
+        SystemExit: it was told to end, with a checkpoint.
     """
-    asked = _Asked(model, sampler, objective, validation, config, reporter, run, stage)
+    asked = Asked(model, sampler, objective, validation, config, reporter, run, stage, store)
     hardware.keep_heap()
     with hardware.repeatable():
         return _Training(hardware.launch(config.precision), asked, checkpoint).result()
 
 
-@dataclass(frozen=True, eq=False)
-class _Asked:
-    """What one training is to do and whom it tells: the arguments of `fit`."""
-
-    model: nn.Module
-    sampler: Sampler
-    objective: Objective
-    validation: Mapping[str, Arrays]
-    config: TrainConfig
-    reporter: Reporter
-    run: Run
-    stage: str
-
-
 class _Training:
     """One call of `fit`."""
 
-    def __init__(self, fabric: Fabric, asked: _Asked, folder: Path | None) -> None:
+    def __init__(self, fabric: Fabric, asked: Asked, folder: Path | None) -> None:
         config, note = asked.config, asked.reporter.note
         self.fabric, self.asked, self.config = fabric, asked, config
         self.precision = hardware.precision(config.precision, fabric.device)
@@ -103,7 +93,8 @@ class _Training:
             asked.model, asked.sampler, asked.validation, config,
             precision=self.precision, world=fabric.world_size, resident=held,
         )  # fmt: skip
-        self.bookmark = Bookmark(folder, identity, config.resident == "auto", asked.stage, asked.reporter)
+        self.bookmark = Bookmark(folder, identity, config.resident == "auto", asked)
+        self.eviction = eviction.Eviction(fabric, heeded=folder is not None)
         self.players = Players(fabric, asked.model, asked.objective, config)
         self.model = self.players.networks[MAIN]
         self.best: Weights = {}
@@ -115,10 +106,8 @@ class _Training:
         if not self._resume():
             self._budget()
             self._save()
-        first = self.state.done
-        self._train()
-        if self.state.done > first:
-            self._save()
+        with self.eviction.heard():
+            self._train()
         return first_alone(
             self.fabric,
             lambda: FitResult(
@@ -133,7 +122,7 @@ class _Training:
 
     def _train(self) -> None:
         started = saved = time.monotonic()
-        state, before = self.state, self.state.seconds
+        state, first, before = self.state, self.state.done, self.state.seconds
         with closing(self.feed.batches(state.done, state.steps)) as batches:
             while state.done < state.steps and not self._stopped():
                 self._step(state.done, *next(batches))
@@ -144,10 +133,21 @@ class _Training:
                     self.asked.reporter.progress(self.asked.stage, state.done, state.steps)
                 if self._validates():
                     first_alone(self.fabric, self._validate)
+                if self.eviction.asks(state.done):
+                    self._leave()
                 every = self.config.checkpoint_every
                 if (every and state.done % every == 0) or time.monotonic() - saved >= self.config.checkpoint_seconds:
                     self._save()
                     saved = time.monotonic()
+        if state.done > first:
+            self._save()
+
+    def _leave(self) -> NoReturn:
+        """End before it is done. Together: the launcher of several processes ends all when one has gone."""
+        first_alone(self.fabric, self._save)
+        if self.fabric.is_global_zero:
+            self.asked.reporter.note(eviction.NOTE.format(self.asked.stage, self.state.done, self.state.steps))
+        self.eviction.leave()
 
     def _step(self, step: int, images: torch.Tensor, masks: torch.Tensor, points: torch.Tensor) -> None:
         # Dropout, and whatever else a network draws, comes from PyTorch's generator: seeded by step, it has no past.

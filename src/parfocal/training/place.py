@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from parfocal.core.protocols import Reporter, Run
+from parfocal.core.protocols import CheckpointStore, Reporter, Run
 from parfocal.core.reporting import Silent
 from parfocal.core.untracked import UntrackedRun
 
@@ -24,6 +24,11 @@ def rank() -> int:
     return int(os.environ["RANK"]) if "TORCHELASTIC_RUN_ID" in os.environ else 0
 
 
+def world() -> int:
+    """How many processes ``torchrun`` started on all nodes; 1 without it."""
+    return int(os.environ["WORLD_SIZE"]) if "TORCHELASTIC_RUN_ID" in os.environ else 1
+
+
 def follows() -> bool:
     """Whether another process is the first, which alone writes and reports."""
     return rank() > 0
@@ -31,13 +36,14 @@ def follows() -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """Where this process writes and whom it tells."""
+    """Where this process writes and whom it tells; `store`, of checkpoints: None where they are kept here alone."""
 
     out: Path
     memory: Path
     state: Path
     run: Run
     reporter: Reporter
+    store: CheckpointStore | None = None
 
 
 @contextmanager

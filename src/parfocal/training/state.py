@@ -10,7 +10,9 @@ from typing import Any
 
 from torch import nn
 
+from parfocal.core.protocols import CheckpointStore, Reporter, Run
 from parfocal.memory.sampler import Sampler
+from parfocal.objectives import Objective
 from parfocal.preprocessing.shards import Arrays
 from parfocal.training.config import TrainConfig
 from parfocal.training.normalization import Weights
@@ -19,6 +21,21 @@ PACING = {"checkpoint_every", "checkpoint_seconds"}
 """Settings that may change between a checkpoint and its continuation."""
 RESIDENT = "train.resident"
 """In a fingerprint, where the device changed the training pictures; what was asked for may have been `auto`."""
+
+
+@dataclass(frozen=True, eq=False)
+class Asked:
+    """What one training is to do and whom it tells: the arguments of `engine.fit`."""
+
+    model: nn.Module
+    sampler: Sampler
+    objective: Objective
+    validation: Mapping[str, Arrays]
+    config: TrainConfig
+    reporter: Reporter
+    run: Run
+    stage: str
+    store: CheckpointStore | None
 
 
 @dataclass(frozen=True)

@@ -73,20 +73,20 @@ def test_a_newer_folder_here_is_not_undone_by_what_is_stored(s3: S3, tmp_path: P
 
 def test_an_upload_that_was_killed_is_never_read_and_goes_on_where_it_was(s3: S3, tmp_path: Path) -> None:
     made, uri = folder(tmp_path / "made", files=48), f"s3://{BUCKET}/killed"
-    slowly = (
-        "import sys, time; from parfocal.adapters import storage, storage_remote as r; put = r.Remote._put\n"
-        "r.Remote._put = lambda self, *a: (time.sleep(0.3), put(self, *a))\n"
+    stuck = (
+        "import itertools, sys, time; from parfocal.adapters import storage, storage_remote as r\n"
+        "put, number = r.Remote._put, itertools.count()\n"
+        "r.Remote._put = lambda self, *a: time.sleep(600) if next(number) >= 9 else put(self, *a)\n"
         "storage.store(*sys.argv[1:])"
     )
-    process = subprocess.Popen([sys.executable, "-c", slowly, str(made), uri], env=dict(os.environ))
-    until = time.monotonic() + 30
-    while not s3.written() and time.monotonic() < until:
+    process = subprocess.Popen([sys.executable, "-c", stuck, str(made), uri], env=dict(os.environ))
+    until = time.monotonic() + 90
+    while len(s3.written()) < 9 and time.monotonic() < until:
         time.sleep(0.02)
     process.send_signal(signal.SIGKILL)
     process.wait()
-    time.sleep(0.2)  # what the server had taken in by then
     before = s3.written()
-    assert 0 < len(before) < 48
+    assert len(before) == 9
     assert "killed/manifest.json" not in before
     with pytest.raises(DataContractError, match="no whole folder is stored there"):
         storage.fetch(uri, tmp_path / "cache")

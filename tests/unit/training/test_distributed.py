@@ -1,8 +1,10 @@
 """Batch norm over the parts of a batch equals batch norm over the whole; two threads stand in for two processes."""
 
 import copy
+import signal
 import threading
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,6 +14,7 @@ from torch import nn
 from parfocal.core.untracked import UntrackedRun
 from parfocal.objectives.passes import untracked
 from parfocal.training import distributed, place
+from parfocal.training.eviction import Eviction
 
 WORLD = 2
 
@@ -20,7 +23,7 @@ class Meeting:
     """`torch.distributed.all_reduce` for threads: all hand in a tensor and all get the sum."""
 
     def __init__(self) -> None:
-        self._barrier = threading.Barrier(WORLD, timeout=20)
+        self._barrier = threading.Barrier(WORLD, timeout=120)
         self._parts: dict[int, torch.Tensor] = {}
 
     def all_reduce(self, tensor: torch.Tensor) -> None:
@@ -106,6 +109,21 @@ def test_passes_that_leave_no_trace_and_those_in_use_do_so_here_too(meeting: Mee
     first, second = meeting.together(part)
     assert torch.equal(first, second)
     assert all(torch.equal(value, before[name]) for name, value in models[0].state_dict().items())
+
+
+def test_one_process_that_is_told_to_end_takes_the_other_along_at_the_same_step(meeting: Meeting) -> None:
+    fabric: Any = SimpleNamespace(world_size=WORLD, device=torch.device("cpu"))
+    asked = [Eviction(fabric, heeded=True) for _ in range(WORLD)]
+
+    def part(rank: int) -> int:
+        for step in range(1, 9):
+            if (rank, step) == (1, 5):
+                asked[rank]._hear(signal.SIGTERM, None)
+            if asked[rank].asks(step):
+                return step
+        return 0
+
+    assert meeting.together(part) == [5, 5]
 
 
 def test_only_one_process_writes_and_speaks(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
