@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     "--runtime",
     default="auto",
     show_default=True,
-    help="openvino, onnxruntime, pytorch; auto: PARFOCAL_RUNTIME, else what fits this machine.",
+    help="openvino (or openvino-bf16, -f16, -f32), onnxruntime, pytorch; auto: PARFOCAL_RUNTIME, else what fits here.",
 )
 @click.option(
     "--post",

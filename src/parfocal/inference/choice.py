@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from functools import lru_cache
 
 from parfocal.core.errors import UsageError
-from parfocal.inference.runtimes import FAMILY, NATIVE
+from parfocal.inference.runtimes import FAMILY, NATIVE, member_of
 
 AUTO = "auto"
 RUNTIME = "PARFOCAL_RUNTIME"
@@ -21,8 +21,9 @@ def choose(structure: str, exported: Iterable[str], asked: str = AUTO) -> str:
     Args:
         structure: its name, for the message.
         exported: runtimes it was exported for, the preferred first.
-        asked: member of the family `runtimes`, or ``auto``: what the environment names in PARFOCAL_RUNTIME; else, on a
-            machine with CUDA, PyTorch, which then computes there; else the first export, or the weights without one.
+        asked: member of the family `runtimes`, or one with a precision (``openvino-bf16``), or ``auto``: what the
+            environment names in PARFOCAL_RUNTIME; else, on a machine with CUDA, PyTorch, which then computes there;
+            else the first export, or the weights without one.
 
     Raises:
         UsageError: there is no such runtime, or the structure was not exported for it.
@@ -33,8 +34,8 @@ def choose(structure: str, exported: Iterable[str], asked: str = AUTO) -> str:
         asked, where = os.environ.get(RUNTIME) or AUTO, RUNTIME
     if asked == AUTO:
         return NATIVE if has_cuda() else next(iter(known), NATIVE)
-    if asked not in (NATIVE, *known):
-        if asked not in FAMILY.table:
+    if member_of(asked) not in (NATIVE, *known):
+        if member_of(asked) not in FAMILY.table:
             FAMILY.load(asked)  # says which there are
         raise UsageError(
             f"{structure} was not exported for {asked}",

@@ -39,7 +39,8 @@ class SegmentConfig(Config):
 
     runtime: str = Field(
         default="auto",
-        description="openvino, onnxruntime, pytorch; auto: PARFOCAL_RUNTIME, else what fits this machine",
+        description="openvino (or in one precision: openvino-bf16, openvino-f16, openvino-f32), onnxruntime, pytorch; "
+        "auto: PARFOCAL_RUNTIME, else what fits this machine",
     )
     post: PostConfig | None = Field(
         default=None,

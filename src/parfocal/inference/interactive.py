@@ -19,7 +19,7 @@ from parfocal.inference import locator
 from parfocal.inference.agreement import Probabilities
 from parfocal.inference.choice import choose
 from parfocal.inference.postprocess import Chain, PostConfig
-from parfocal.inference.runtimes import FAMILY, network_input
+from parfocal.inference.runtimes import network_input, opened
 from parfocal.preprocessing.images import Picture
 from parfocal.preprocessing.locate import Locator
 from parfocal.preprocessing.recipes import Recipe, stored
@@ -88,7 +88,7 @@ class InteractivePredictor:
             )
         chosen = choose(name, model.runtimes, runtime)
         recipe = stored(spec.recipe, folder / bundle.BUNDLE)
-        network = FAMILY.load(chosen)(folder / model.folder)
+        network = opened(chosen, folder / model.folder)
         self._use(network, Structure(name, model.inside), recipe, model.threshold, post, model.clicks or Clicked())
         self._locator = locator.of(folder, recipe, runtime, checksum=spec.locator)
         self.runtime = chosen

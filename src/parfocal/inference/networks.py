@@ -14,7 +14,7 @@ from parfocal.core.bundle import Bundle, OwnNetwork, StructureModel
 from parfocal.core.errors import DataContractError, UsageError
 from parfocal.inference.agreement import Probabilities
 from parfocal.inference.choice import choose
-from parfocal.inference.runtimes import FAMILY
+from parfocal.inference.runtimes import opened
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,14 +50,15 @@ def load(folder: Path, spec: Bundle, runtime: str) -> Networks:
 
     Raises:
         DataContractError: a file cannot be loaded.
-        UsageError: there is no such runtime, or a structure was not exported for it.
+        UsageError: there is no such runtime, a structure was not exported for it, or a precision is named that this
+            processor or an export lacks.
     """
     loaded: dict[tuple[str, str], Probabilities] = {}
 
     def network(name: str, model: StructureModel | OwnNetwork) -> Probabilities:
         place = model.folder, choose(name, model.runtimes, runtime)
         if place not in loaded:
-            loaded[place] = FAMILY.load(place[1])(folder / model.folder)
+            loaded[place] = opened(place[1], folder / model.folder)
         return loaded[place]
 
     return Networks(

@@ -8,14 +8,14 @@ from pathlib import Path
 
 from parfocal.core import manifest, scores
 from parfocal.core.bundle import Bundle, DatasetRef
-from parfocal.core.errors import DataContractError
+from parfocal.core.errors import DataContractError, UsageError
 from parfocal.core.manifest import Manifest
 from parfocal.core.protocols import Ledger, LedgerEntry, Reporter, Run
 from parfocal.core.scores import Evaluation, MatrixRow
 from parfocal.evaluation import figures, report
 from parfocal.evaluation.frozen import FrozenCase, frozen_cases, frozen_test
 from parfocal.evaluation.tables import CellTable, mean_dice, tables
-from parfocal.inference.runtimes import NATIVE
+from parfocal.inference.runtimes import NATIVE, member_of
 from parfocal.preprocessing.shards import read_dataset
 from parfocal.promotion.evidence import uses
 from parfocal.promotion.ledger import PROMOTION
@@ -51,9 +51,12 @@ def run(
 
     Raises:
         DataContractError: a bundle or a dataset is not what was sealed, or there is nothing to score.
+        UsageError: a precision is asked for by name.
     """
     paths = {CHALLENGER: challenger, **({CHAMPION: champion} if champion else {})}
     predictors = {name: clicking.opened(path, config.evaluate.runtime) for name, path in paths.items()}
+    for predictor in predictors.values():
+        _refuse_unmeasured(predictor)
     sealed = {name: manifest.read(path, "bundle") for name, path in paths.items()}
     models = {name: predictor.bundle for name, predictor in predictors.items()}
     _same_task(models, config)
@@ -144,6 +147,21 @@ def _tests(cases: Sequence[FrozenCase], entries: Sequence[LedgerEntry]) -> dict[
         test = frozen_test([case for case in cases if case.instrument == instrument], uses=0)
         tests[instrument] = test.model_copy(update={"uses": uses(entries, instrument, test.checksum)})
     return tests
+
+
+def _refuse_unmeasured(predictor: Judged) -> None:
+    """What is judged is what will answer, whose agreement with the weights was measured in its own precision alone.
+
+    Raises:
+        UsageError: another precision is asked for by name.
+    """
+    for runtime in predictor.runtimes.values():
+        if member_of(runtime) != runtime:
+            raise UsageError(
+                f"nobody has measured how {runtime} agrees with the weights",
+                where="evaluate.runtime, or PARFOCAL_RUNTIME",
+                next=f"judge with {member_of(runtime)}, which takes each export's own precision",
+            )
 
 
 def _agreement(predictor: Judged) -> dict[str, float]:

@@ -13,7 +13,7 @@ from parfocal.core.errors import UsageError
 from parfocal.inference import choice
 from parfocal.inference.choice import choose
 from parfocal.inference.export import ExportConfig, exporters
-from parfocal.inference.runtimes import FAMILY
+from parfocal.inference.runtimes import FAMILY, member_of, opened, openvino
 from parfocal.inference.runtimes.pytorch import CPU, PyTorchRuntime
 from parfocal.models import ModelConfig
 
@@ -48,6 +48,17 @@ def test_the_environment_decides_for_auto_alone(monkeypatch: pytest.MonkeyPatch)
 def test_an_unknown_runtime_is_refused_with_the_nearest_name() -> None:
     with pytest.raises(UsageError, match="did you mean 'openvino'"):
         choose("disc", EXPORTED, "openvin")
+
+
+def test_a_precision_is_asked_for_after_the_runtimes_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert choose("disc", EXPORTED, "openvino-f32") == "openvino-f32"
+    monkeypatch.setenv(choice.RUNTIME, "openvino-bf16")
+    assert choose("disc", EXPORTED) == "openvino-bf16"
+    assert [member_of(name) for name in ("openvino-bf16", "openvino", "pytorch")] == ["openvino", "openvino", "pytorch"]
+    with pytest.raises(UsageError, match="disc was not exported for openvino-bf16"):
+        choose("disc", ("onnxruntime",))
+    with pytest.raises(UsageError, match="did you mean 'openvino'"):
+        choose("disc", EXPORTED, "openvin-bf16")
 
 
 def test_settings_of_exports_name_runtimes_that_have_one() -> None:
@@ -92,6 +103,58 @@ def test_other_programs_can_give_the_onnx_file_any_number_of_pictures(folder: Pa
     )
     np.testing.assert_allclose(found["probability"], PyTorchRuntime(folder, CPU)(PICTURES), atol=1e-5)
     assert len(found["features"]) == len(PICTURES)
+
+
+@pytest.fixture
+def processor(monkeypatch: pytest.MonkeyPatch):
+    """Makes OpenVINO say what the processor computes in."""
+    real = openvino._core()
+
+    def computes_in(*names: str) -> None:
+        class Core:
+            read_model, compile_model = real.read_model, real.compile_model
+
+            def get_property(self, device: str, name: str) -> list[str]:
+                assert (device, name) == ("CPU", "OPTIMIZATION_CAPABILITIES")
+                return [*names]
+
+        monkeypatch.setattr(openvino, "_core", Core)
+
+    return computes_in
+
+
+@pytest.mark.parametrize(("precision", "hint"), [("bf16", "bfloat16"), ("f32", "float32")])
+def test_the_precision_that_is_named_is_computed_in(precision: str, hint: str, folder: Path) -> None:
+    if openvino.COMPUTES[precision] not in openvino._core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+        pytest.skip(f"this processor does not compute in {precision}")
+    openvino.export(models.load(folder), folder, 32, openvino.HALF)
+    runtime = opened(f"openvino-{precision}", folder)
+    assert hint in str(runtime._network.get_property("INFERENCE_PRECISION_HINT"))
+    np.testing.assert_allclose(runtime(PICTURES), PyTorchRuntime(folder, CPU)(PICTURES), atol=0.02)
+
+
+def test_a_precision_that_the_processor_lacks_is_refused_and_never_replaced(folder: Path, processor) -> None:
+    openvino.export(models.load(folder), folder, 32, openvino.HALF)
+    processor("FP32", "BF16")
+    with pytest.raises(UsageError, match=r"does not compute in f16(.|\n)*one of bf16, f32"):
+        opened("openvino-f16", folder)
+    assert opened("openvino", folder).precision == openvino.HALF  # an export's own is OpenVINO's to replace
+
+
+def test_an_export_that_was_kept_in_float32_is_never_computed_in_less(folder: Path, processor) -> None:
+    openvino.export(models.load(folder), folder, 32, openvino.FULL)
+    processor("FP32", "BF16", "FP16")
+    for precision in "bf16", "f16":
+        with pytest.raises(UsageError, match="its masks were not the weights' masks"):
+            opened(f"openvino-{precision}", folder)
+    assert opened("openvino-f32", folder).precision == openvino.FULL
+
+
+def test_a_precision_that_a_runtime_does_not_know_is_refused(folder: Path) -> None:
+    with pytest.raises(UsageError, match=r"'int8' with openvino(.|\n)*openvino-f16, openvino-bf16, openvino-f32"):
+        opened("openvino-int8", folder)
+    with pytest.raises(UsageError, match="'bf16' with pytorch"):
+        opened("pytorch-bf16", folder)
 
 
 class Full(torch.nn.Module):

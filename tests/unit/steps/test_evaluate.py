@@ -8,13 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 from data_kit import Notes, circle, config, dataset, patients, picture, write
-from evaluation_kit import Ledger, bright, write_bundle  # noqa: F401
+from evaluation_kit import Bright, Ledger, bright, write_bundle  # noqa: F401
 from promotion_kit import Recorder
 
 from parfocal.core import manifest, scores
-from parfocal.core.errors import DataContractError
+from parfocal.core.errors import DataContractError, UsageError
 from parfocal.core.scores import Evaluation
 from parfocal.core.types import Split
+from parfocal.inference import runtimes
 from parfocal.preprocessing.shards import read_dataset
 from parfocal.promotion import gate
 from parfocal.promotion.cells import cells
@@ -240,3 +241,24 @@ def test_the_tracked_run_gets_means_gains_and_the_report(place: Path, judged: Ev
     assert tracked.measured["gain/A/disc"] == 0
     assert np.isfinite(list(tracked.measured.values())).all()
     assert tracked.attached == [place / "judged"]
+
+
+class Precise(Bright):
+    """The runtime, which computes in a precision of one's choice."""
+
+    computes = ("f32",)
+
+    def __init__(self, folder: Path, precision: str = "") -> None:
+        super().__init__(folder)
+
+
+def test_a_precision_in_which_nobody_measured_agreement_is_not_judged(
+    bright: None,  # noqa: F811
+    place: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(runtimes.FAMILY._builtin, "bright", f"{__name__}:Precise")
+    with pytest.raises(UsageError, match=r"how bright-f32 agrees with the weights(.|\n)*judge with bright,"):
+        judge(place / "new", tmp_path / "out", None, "evaluate.runtime=bright-f32")
+    assert not (tmp_path / "out").exists()

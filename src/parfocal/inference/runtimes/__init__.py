@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, ClassVar, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from parfocal.core.errors import UsageError
 from parfocal.core.registry import Family
 
 if TYPE_CHECKING:
@@ -80,6 +81,34 @@ class Exporter(Runtime, Protocol):
             RuntimeError: the network cannot be exported.
         """
         ...
+
+
+def member_of(name: str) -> str:
+    """The member of the family that ``openvino-bf16`` names, which says a precision as well; it need not be there."""
+    return name if name in FAMILY.table else name.partition("-")[0]
+
+
+def opened(name: str, folder: Path) -> Runtime:
+    """The runtime of that name, made from a structure's folder, in the precision that is named after a hyphen.
+
+    Raises:
+        DataContractError: a file is missing or cannot be read.
+        UsageError: there is no such runtime, or not in that precision: it has none of that name, this processor does
+            not compute in it, or the export may not.
+    """
+    member = FAMILY.load(member_of(name))
+    made: Runtime
+    if name in FAMILY.table:
+        made = member(folder)
+        return made
+    precision, known = name.partition("-")[2], getattr(member, "computes", ())
+    if precision not in known:
+        raise UsageError(
+            f"nobody can choose to compute in '{precision}' with {member_of(name)}",
+            expected=f"one of {', '.join([member_of(name), *(f'{member_of(name)}-{one}' for one in known)])}",
+        )
+    made = member(folder, precision)
+    return made
 
 
 def network_input(images: NDArray[np.uint8]) -> NDArray[np.float32]:

@@ -13,13 +13,15 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from parfocal.core.errors import DataContractError
+from parfocal.core.errors import DataContractError, UsageError
 
 if TYPE_CHECKING:
     from torch import nn
 
 HALF = "f16"
 FULL = "f32"
+COMPUTES = {"f16": "FP16", "bf16": "BF16", "f32": "FP32"}
+"""Precisions that somebody may ask for by name, as OpenVINO names what a processor computes in."""
 _PRECISION = ["parfocal", "precision"]
 """Where in the export's own metadata the precision stands, so that one file says how it is to be computed."""
 
@@ -29,12 +31,23 @@ class OpenVINORuntime:
 
     file: ClassVar[str] = "openvino.xml"
     precisions: ClassVar[tuple[str, ...]] = (HALF, FULL)
+    computes: ClassVar[tuple[str, ...]] = tuple(COMPUTES)
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, precision: str = "") -> None:
+        """Load the export, to compute in the precision that is written into it, or in another of `computes`.
+
+        Raises:
+            DataContractError: a file is missing or cannot be read; the message names it.
+            UsageError: this processor does not compute in that precision, or the export was kept in float32 because its
+                masks were the weights' masks in nothing less.
+        """
         file = Path(folder) / self.file
         try:
             graph = _core().read_model(file)
             self.precision = str(graph.get_rt_info(_PRECISION).astype(str))
+            if precision:
+                _refuse_unfit(precision, self.precision, file)
+                self.precision = precision
             hints = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": self.precision}
             self._network = _core().compile_model(graph, "CPU", hints)
         except RuntimeError as error:
@@ -95,6 +108,21 @@ def export(
         )
     graph.set_rt_info(precision, _PRECISION)
     openvino.save_model(graph, folder / OpenVINORuntime.file, compress_to_fp16=precision == HALF)
+
+
+def _refuse_unfit(precision: str, exported: str, file: Path) -> None:
+    """Left to itself OpenVINO takes another precision in silence where the processor lacks this one."""
+    possible = _core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    if COMPUTES[precision] not in possible:
+        here = ", ".join(one for one, name in COMPUTES.items() if name in possible)
+        raise UsageError(f"this processor does not compute in {precision}", where=file, expected=f"one of {here}")
+    if exported == FULL and precision != FULL:
+        raise UsageError(
+            f"this export may not be computed in {precision}: in half precision its masks were not the weights' masks",
+            where=file,
+            expected=FULL,
+            next="use the runtime `openvino`, which takes each export's own precision",
+        )
 
 
 @lru_cache(maxsize=1)
