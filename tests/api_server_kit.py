@@ -48,6 +48,8 @@ class ApiServer(ThreadingHTTPServer):
         self.logs: dict[str, list[str]] = defaultdict(list)
         self.moods: dict[str, list[Any]] = defaultdict(list)
         self.asked: list[str] = []
+        self.unheard: set[str] = set()
+        """Pods with lines of which not all were sent, and of which none was refused."""
         self.created: Callable[[dict[str, Any]], None] = lambda job: None
 
     def put(self, kind: str, job: dict[str, Any]) -> dict[str, Any]:
@@ -80,8 +82,15 @@ class ApiServer(ThreadingHTTPServer):
 
     def write(self, pod: str, line: str) -> None:
         with self.changed:
+            self.unheard.add(pod)
             self.logs[pod].append(f"{datetime.now(UTC).isoformat()}{len(self.logs[pod]):03d}Z {line}")
             self.changed.notify_all()
+
+    def looked(self) -> None:
+        """Wait until somebody has seen the pods as they are: who asks again has read the answer before."""
+        until = self.asked.count("pods") + 3
+        while self.asked.count("pods") < until:
+            time.sleep(0.02)
 
     def handle_error(self, *_: object) -> None:
         """A client that went away is part of the tests."""
@@ -112,6 +121,8 @@ class Handler(BaseHTTPRequestHandler):
         mood = self.server.moods[kind].pop(0) if self.server.moods[kind] else None
         if self.headers.get("Authorization") != f"Bearer {TOKEN}":
             mood = 401
+        if kind == "log" and mood == 404:
+            self.server.unheard.discard(name)
         if isinstance(mood, int):
             reasons = {401: "Unauthorized", 403: "Forbidden", 404: "NotFound", 409: "AlreadyExists", 410: "Expired"}
             self._answer(mood, failure(mood, reasons.get(mood, "Trouble"), f"{kind} gives {mood}"))
@@ -211,6 +222,9 @@ class Handler(BaseHTTPRequestHandler):
                 if mood == WRONG:
                     self.close_connection = True
                     return
+            with self.server.changed:
+                if sent == len(self.server.logs[name]):
+                    self.server.unheard.discard(name)
             if ended and not lines:
                 self._chunk(b"")
                 return

@@ -25,7 +25,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 BASE = "python:3.11-slim-bookworm"
 PACKAGES = "python3.11,python3-pip,python3.11-venv,ca-certificates"
-STEPS, SERVING = "parfocal/components:tested", "parfocal/serving:tested"
+STEPS, SERVING, MLFLOW = "parfocal/components:tested", "parfocal/serving:tested", "parfocal/mlflow:tested"
 USER = "10001:10001"
 HOW = "`make system-containers` installs it"
 
@@ -82,20 +82,31 @@ def _wait(process: subprocess.Popen[bytes], log: Path) -> None:
 
 
 def images() -> None:
-    """Build both images of this checkout; PARFOCAL_TEST_IMAGES=built takes those of the last time."""
+    """Build the images of steps and services; PARFOCAL_TEST_IMAGES=built takes those of the last time."""
     if os.environ.get("PARFOCAL_TEST_IMAGES") == "built":
         return
     _base()
+    with torch_index() as index:
+        _build("components", STEPS, "--target", "cpu", "--build-arg", f"TORCH_INDEX={index}")
+    _build("serving", SERVING)
+
+
+def mlflow_image() -> None:
+    """Build that of MLflow's server, which has nothing of ours in it."""
+    if os.environ.get("PARFOCAL_TEST_IMAGES") == "built":
+        return
+    _base()
+    _build("manifests/base/mlflow", MLFLOW)
+
+
+def _build(folder: str, tag: str, *said: str) -> None:
     revision = subprocess.run(
         ["git", "rev-parse", "HEAD"], cwd=ROOT, text=True, capture_output=True, check=False
     ).stdout.strip()
-    said = ("--build-arg", f"BASE={BASE}", "--build-arg", "VERSION=tested", "--build-arg", f"REVISION={revision}")
-    with torch_index() as index:
-        docker(
-            "build", "--network", "host", "-f", "components/Containerfile", "--target", "cpu", "-t", STEPS,
-            *said, "--build-arg", f"TORCH_INDEX={index}", ".",
-        )  # fmt: skip
-    docker("build", "--network", "host", "-f", "serving/Containerfile", "-t", SERVING, *said, ".")
+    docker(
+        "build", "--network", "host", "-f", f"{folder}/Containerfile", "-t", tag, *said,
+        "--build-arg", f"BASE={BASE}", "--build-arg", "VERSION=tested", "--build-arg", f"REVISION={revision}", ".",
+    )  # fmt: skip
 
 
 def _base() -> None:

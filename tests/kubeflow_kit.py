@@ -7,6 +7,8 @@ a value that the model refuses, answers 400. Every answer is made from a model. 
 import json
 import re
 import threading
+import time
+from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from email import message_from_bytes
@@ -21,6 +23,9 @@ from kfp.pipeline_spec import pipeline_spec_pb2
 
 CLIENT = api.ApiClient()
 PREFIX = "/apis/v2beta1"
+SILENCE, CUT, LOST = "silence", "cut", "lost"
+"""Moods beside the status codes: no answer in time, a connection that breaks, and one that breaks when what
+was asked for is done."""
 
 
 class Raw:
@@ -38,6 +43,10 @@ def strictly(values: object, model: str) -> Any:
     return read
 
 
+class MissingError(Exception):
+    """404."""
+
+
 class Server(ThreadingHTTPServer):
     """What the API remembers, and every request it got."""
 
@@ -53,6 +62,15 @@ class Server(ThreadingHTTPServer):
         self.complaints: list[str] = []
         self.broken: bytes | None = None
         """Answer everything with this page, status 200."""
+        self.moods: dict[str, list[int | str]] = defaultdict(list)
+        """Route, such as ``create_run``, to what it does instead, in turn."""
+        self.retry_after = ""
+        """Header of a mood's answer; empty: none."""
+        self.page: bytes | None = None
+        """What stands in a mood's answer where something before the API says no; None: what the API says."""
+
+    def handle_error(self, *_: object) -> None:
+        """A client that went away is part of the tests."""
 
     @property
     def url(self) -> str:
@@ -84,15 +102,28 @@ class Handler(BaseHTTPRequestHandler):
         if self.server.token and self.headers.get("Authorization") != f"Bearer {self.server.token}":
             self._fail(401, "Unauthenticated: no valid token")
             return
+        act, names = self._route(method, parts.path.removeprefix(PREFIX))
+        route = act.__name__.removeprefix("_")
+        mood = self.server.moods[route].pop(0) if self.server.moods[route] else None
+        if isinstance(mood, int):
+            self._refuse(mood, f"{route} says {mood}")
+            return
+        if mood in (SILENCE, CUT):
+            time.sleep(0.8 if mood == SILENCE else 0.0)
+            self.close_connection = True
+            return
         try:
-            model = self._route(method, parts.path.removeprefix(PREFIX), query, body)
+            model = act(*names, query=query, body=body)
+        except MissingError as error:
+            self._fail(404, str(error))
         except Exception as error:
             self.server.complaints.append(f"{method} {self.path}: {error}")
             self._fail(400, str(error))
         else:
-            self._send(200, json.dumps(CLIENT.sanitize_for_serialization(model)).encode())
+            if mood != LOST:
+                self._send(200, json.dumps(CLIENT.sanitize_for_serialization(model)).encode())
 
-    def _route(self, method: str, path: str, query: dict[str, str], body: bytes) -> Any:
+    def _route(self, method: str, path: str) -> tuple[Any, tuple[str, ...]]:
         routes = {
             ("GET", r"/healthz"): self._health,
             ("GET", r"/experiments"): self._list_experiments,
@@ -109,8 +140,11 @@ class Handler(BaseHTTPRequestHandler):
         }
         for (verb, pattern), act in routes.items():
             if verb == method and (match := re.fullmatch(pattern, path)):
-                return act(*match.groups(), query=query, body=body)
-        raise AssertionError(f"this API has no {method} {path}")
+                return act, match.groups()
+        return self._unknown, ()
+
+    def _unknown(self, *, query: dict[str, str], body: bytes) -> Any:
+        raise MissingError("Not Found")
 
     def _health(self, *, query: dict[str, str], body: bytes) -> Any:
         return api.V2beta1GetHealthzResponse(multi_user=self.server.multi_user)
@@ -158,7 +192,8 @@ class Handler(BaseHTTPRequestHandler):
         made = api.V2beta1PipelineVersion(
             pipeline_id=query["pipelineid"],
             pipeline_version_id=f"version-{len(self.server.versions)}",
-            display_name=query["name"],
+            name=query["name"],
+            display_name=query.get("display_name", query["name"]),
             pipeline_spec={"pipeline_spec": spec, "platform_spec": platform[0] if platform else {}},
         )
         self.server.versions.append(made)
@@ -206,8 +241,10 @@ class Handler(BaseHTTPRequestHandler):
             assert isinstance(value, kinds[wanted[name]["parameterType"]]), f"{name} is {value!r}"
 
     def _get_run(self, run_id: str, *, query: dict[str, str], body: bytes) -> Any:
-        (found,) = [run for run in self.server.runs if run.run_id == run_id]
-        return found
+        for run in self.server.runs:
+            if run.run_id == run_id:
+                return run
+        raise MissingError(f"Failed to get a run: ResourceNotFoundError: Run {run_id} not found")
 
     def _check_namespace(self, namespace: str | None) -> None:
         assert bool(namespace) == self.server.multi_user, "a namespace, where several users are served and only there"
@@ -216,8 +253,16 @@ class Handler(BaseHTTPRequestHandler):
         answer = api.GoogleRpcStatus(code=status, message=message)
         self._send(status, json.dumps(CLIENT.sanitize_for_serialization(answer)).encode())
 
+    def _refuse(self, status: int, message: str) -> None:
+        if self.server.page is None:
+            self._fail(status, message)
+        else:
+            self._send(status, self.server.page, "text/html")
+
     def _send(self, status: int, content: bytes, kind: str = "application/json") -> None:
         self.send_response(status)
+        if self.server.retry_after and status >= 400:
+            self.send_header("Retry-After", self.server.retry_after)
         self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(content)))
         self.end_headers()

@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -19,7 +20,8 @@ from prometheus_client.metrics import MetricWrapperBase
 ROOT = Path(__file__).parents[1]
 MANIFESTS = ROOT / "manifests"
 MONITORING = MANIFESTS / "monitoring"
-OVERLAYS = ("local", "production")
+OVERLAYS = ("local", "production", "production+trainjobs")
+"""Each with the components that are added to it."""
 WORKLOADS = ("Deployment", "StatefulSet", "DaemonSet", "Job", "CronJob")
 
 
@@ -35,7 +37,19 @@ def tool(name: str, *words: object) -> "subprocess.CompletedProcess[str]":
 @cache
 def built(overlay: str) -> tuple[dict[str, Any], ...]:
     """Every object of an overlay, as `kubectl apply -k` would send it. kubectl comes with the extra `dev`."""
-    return kustomized(MANIFESTS / "overlays" / overlay)
+    name, *components = overlay.split("+")
+    folder = MANIFESTS / "overlays" / name
+    if not components:
+        return kustomized(folder)
+    with tempfile.TemporaryDirectory(prefix="parfocal-overlay-") as made:
+        here = Path(made).resolve()
+        said = {
+            "namespace": "parfocal",
+            "resources": [os.path.relpath(folder, here)],
+            "components": [os.path.relpath(MANIFESTS / component, here) for component in components],
+        }
+        (here / "kustomization.yaml").write_text(yaml.safe_dump(said))
+        return kustomized(here)
 
 
 def kustomized(folder: Path) -> tuple[dict[str, Any], ...]:
@@ -91,6 +105,31 @@ def pods(overlay: str) -> list[Pod]:
         for o in built(overlay)
         if o["kind"] in WORKLOADS
     ]
+
+
+def problems(pod: Pod) -> list[str]:
+    """What Pod Security `restricted` refuses, and what this house does."""
+    context = pod.spec.get("securityContext", {})
+    found = [] if context.get("runAsNonRoot") else ["may run as root"]
+    found += [] if context.get("runAsUser", 0) > 0 else ["no number for a user, so nobody can see that it is not root"]
+    found += [] if context.get("seccompProfile") == {"type": "RuntimeDefault"} else ["no seccomp profile"]
+    found += [name for name in ("hostNetwork", "hostPID", "hostIPC") if pod.spec.get(name)]
+    allowed = {"name", "emptyDir", "configMap", "secret", "projected", "persistentVolumeClaim"}
+    found += [f"volume {v['name']}" for v in pod.spec.get("volumes", []) if not v.keys() <= allowed]
+    found += [] if pod.spec.get("automountServiceAccountToken") is False else ["has a token for the Kubernetes API"]
+    for container in pod.containers:
+        found += [f"{container['name']}: {problem}" for problem in _container(container)]
+    return found
+
+
+def _container(container: dict[str, Any]) -> list[str]:
+    context = container.get("securityContext", {})
+    wanted = {
+        "allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True, "capabilities": {"drop": ["ALL"]},
+    }  # fmt: skip
+    found = [name for name, value in wanted.items() if context.get(name) != value]
+    found += ["privileged"] if context.get("privileged") else []
+    return found + ["a port of the node" for port in container.get("ports", []) if "hostPort" in port]
 
 
 def selects(selector: dict[str, Any], labels: dict[str, str]) -> bool:

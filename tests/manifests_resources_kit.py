@@ -1,8 +1,8 @@
 """The custom resources that the manifests use, field by field: what their definitions on a cluster know, and no more.
 
-Written from the API references of the Prometheus operator (monitoring.coreos.com v1 and v1alpha1) and of Kubeflow's
-profiles (kubeflow.org/v1). Only fields that we use or are likely to; a new one is added here after a look into the
-reference.
+Written from the API references of the Prometheus operator (monitoring.coreos.com v1 and v1alpha1), of Kubeflow's
+profiles (kubeflow.org/v1) and of Kubeflow Trainer (trainer.kubeflow.org/v1alpha1).
+Only fields that we use or are likely to; a new one is added here after a look into the reference.
 """
 
 from typing import Annotated, Any, Literal
@@ -146,12 +146,39 @@ class ProfileSpec(Strict):
     resourceQuotaSpec: dict[str, Any] = {}
 
 
+class MLPolicy(Strict):
+    numNodes: int = Field(ge=1)
+    torch: dict[str, Any] = Field(max_length=0)
+
+
+class ReplicatedJob(Strict):
+    """`template` is a Job's, which its schema checks."""
+
+    name: str
+    replicas: int = 1
+    template: dict[str, Any]
+
+
+class JobSetSpec(Strict):
+    replicatedJobs: list[ReplicatedJob]
+
+
+class JobSetTemplate(Strict):
+    spec: JobSetSpec
+
+
+class TrainingRuntimeSpec(Strict):
+    mlPolicy: MLPolicy
+    template: JobSetTemplate
+
+
 SPECS: dict[tuple[str, str], type[Strict]] = {
     ("monitoring.coreos.com/v1", "ServiceMonitor"): ServiceMonitorSpec,
     ("monitoring.coreos.com/v1", "PodMonitor"): PodMonitorSpec,
     ("monitoring.coreos.com/v1", "PrometheusRule"): PrometheusRuleSpec,
     ("monitoring.coreos.com/v1alpha1", "AlertmanagerConfig"): AlertmanagerConfigSpec,
     ("kubeflow.org/v1", "Profile"): ProfileSpec,
+    ("trainer.kubeflow.org/v1alpha1", "TrainingRuntime"): TrainingRuntimeSpec,
 }
 
 

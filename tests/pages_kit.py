@@ -39,7 +39,9 @@ def chromium() -> Iterator["Browser"]:
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        browser = playwright.chromium.launch(
+            executable_path=path, args=["--no-sandbox"], timeout=1000 * serving_kit.READY
+        )
         yield browser
         browser.close()
 
@@ -51,7 +53,7 @@ def serving(app: Any) -> Iterator[str]:
     server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=port, log_level="warning"))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
-    serving_kit.wait_for(lambda: server.started or not thread.is_alive(), 30)
+    serving_kit.wait_for(lambda: server.started or not thread.is_alive())
     assert server.started
     try:
         yield f"http://127.0.0.1:{port}"
@@ -131,7 +133,7 @@ class Visitor:
         self.complaints: list[str] = []
         self.opened_cases: list[tuple[str, str]] = []
         """Id and lease of each case, as its picture was asked for."""
-        context.set_default_timeout(10_000)
+        context.set_default_timeout(1000 * serving_kit.PATIENCE)
         self.page: Page = context.new_page()
         self.page.on("console", lambda said: said.type in ("error", "warning") and self.complaints.append(said.text))
         self.page.on("pageerror", lambda error: self.complaints.append(str(error)))

@@ -8,7 +8,6 @@ import os
 import pwd
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -16,6 +15,7 @@ from itertools import count
 from pathlib import Path
 
 import pytest
+from serving_kit import free_port
 
 NUMBERS = count()
 PDEATHSIG = 1
@@ -54,9 +54,7 @@ class Cluster:
         if self._user:
             shutil.chown(self._folder, self._user)
         self.data = self._folder / "data"
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
+        self.port = free_port()
         self._server: subprocess.Popen[bytes] | None = None
         subprocess.run(
             [self._bin / "initdb", "-D", self.data, "-U", "parfocal", "-A", "trust", "-E", "UTF8", "--no-sync"],
@@ -76,7 +74,7 @@ class Cluster:
                 stdout=log, stderr=log, user=self._user, cwd=self._folder,
                 preexec_fn=lambda: ctypes.CDLL(None).prctl(PDEATHSIG, signal.SIGQUIT),  # noqa: PLW1509
             )  # fmt: skip
-        end = time.monotonic() + 30
+        end = time.monotonic() + 90
         ready = [self._bin / "pg_isready", "-q", "-h", "127.0.0.1", "-p", str(self.port)]
         while subprocess.run(ready, check=False).returncode:
             assert time.monotonic() < end, (self._folder / "log").read_text()
@@ -87,7 +85,7 @@ class Cluster:
         """End it: politely to connections, or `now` as a crash does, after which it recovers."""
         if self._server is not None:
             self._server.send_signal(signal.SIGQUIT if now else signal.SIGINT)
-            self._server.wait(30)
+            self._server.wait(90)
         self._server = None
 
     def remove(self) -> None:

@@ -10,8 +10,9 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import count, islice
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -28,6 +29,13 @@ from parfocal.preprocessing.fundus import FundusRecipe
 
 READY = 90.0
 """Seconds a service may take to start on a busy machine."""
+PATIENCE = 60.0
+"""Seconds that anything else is waited for: it costs nothing where it comes at once."""
+FRESH = httpx.Limits(max_keepalive_connections=0)
+"""A connection for each request: a server closes a kept one after five idle seconds, perhaps just as it is used."""
+PORTS = 10_300, 16_000
+"""Below those that systems give to whoever asks for any port, or a port chosen here could be somebody's by then."""
+_ports = count(os.getpid())
 
 
 def bundle(folder: Path, seed: int = 0, *, shift: float = 0.0) -> Path:
@@ -125,9 +133,15 @@ def jpeg(image: np.ndarray) -> bytes:
 
 
 def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
+    """A port that nobody listens on, of those that belong to this one of xdist's workers; another each time."""
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    size = 500
+    first = PORTS[0] + worker * size % (PORTS[1] - PORTS[0] - size)
+    for number in islice(_ports, size):
+        with socket.socket() as listener, suppress(OSError):
+            listener.bind(("127.0.0.1", first + number % size))
+            return first + number % size
+    raise AssertionError("every port is taken")
 
 
 class Service:
@@ -147,17 +161,24 @@ class Service:
             "PARFOCAL_OPEN": "1",
             **environment,
         }
-        self.client = httpx.Client(base_url=self.url, timeout=30)
+        self.client = httpx.Client(base_url=self.url, timeout=30, limits=FRESH)
         self._process: psutil.Popen | None = None
 
     def start(self, *, ready: bool = True) -> "Service":
         command = [sys.executable, "-m", "bentoml", "serve", "parfocal_serving.segmenter.service:Segmenter",
                    "--host", "127.0.0.1", "--port", self.url.rsplit(":", 1)[1]]  # fmt: skip
         with self.log.open("ab") as log:
+            begun = log.tell()
             self._process = psutil.Popen(command, env=self._environment, stdout=log, stderr=subprocess.STDOUT)
         wanted = (200,) if ready else (200, 503)
         wait_for(lambda: self.status() in wanted and len(self.workers()) > 0, READY, self.output)
+        if ready:  # /readyz is one worker's word, and the next request may reach another that still loads
+            number = int(self._environment.get("PARFOCAL_SEGMENTER_WORKERS", "1"))
+            wait_for(lambda: self._said(begun).count(" answers (") >= number, READY, self.output)
         return self
+
+    def _said(self, since: int) -> str:
+        return self.log.read_bytes()[since:].decode(errors="replace")
 
     def terminate(self) -> None:
         """Send SIGTERM and wait for nothing."""
@@ -246,9 +267,9 @@ def in_process(state: Path, **settings: Any) -> Iterator[SimpleNamespace]:
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     try:
-        wait_for(lambda: server.started, 20)
+        wait_for(lambda: server.started)
         url = f"http://127.0.0.1:{port}"
-        with httpx.Client(base_url=url, timeout=60) as http:
+        with httpx.Client(base_url=url, timeout=60, limits=FRESH) as http:
             yield SimpleNamespace(http=http, url=url, port=port, workers=workers, worker=workers[0])
     finally:
         server.should_exit = True
@@ -334,7 +355,7 @@ class Receiver:
             self._server = None
 
 
-def wait_for(condition: Any, seconds: float, report: Any = lambda: "") -> None:
+def wait_for(condition: Any, seconds: float = PATIENCE, report: Any = lambda: "") -> None:
     """Until it holds; fails with what `report` says."""
     end = time.monotonic() + seconds
     while not condition():

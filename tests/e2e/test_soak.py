@@ -59,7 +59,7 @@ def soak(number: int, swaps: int, folder: Path) -> None:
             if i == swaps // 3:
                 early = worker.memory_info().rss
             kit.promote(folder / "state", bundles[(i + 1) % 2], str(i + 2))
-            kit.wait_for(lambda i=i: service.metric("parfocal_swaps_total") == i + 1, 30, service.output)
+            kit.wait_for(lambda i=i: service.metric("parfocal_swaps_total") == i + 1, report=service.output)
         for caller in callers:
             caller.join()
         assert [caller.failed for caller in callers] == [None] * CLIENTS
@@ -70,7 +70,7 @@ def soak(number: int, swaps: int, folder: Path) -> None:
         assert worker.memory_info().rss - early < GROWTH, (early, worker.memory_info().rss)
         ids = set().union(*(caller.ids for caller in callers))
         assert len(ids) == number
-        kit.wait_for(lambda: len(receiver.received) == number, 60, service.output)
+        kit.wait_for(lambda: len(receiver.received) == number, report=service.output)
         assert receiver.received.keys() == ids
         assert set(receiver.deliveries.values()) == {1}
         assert all(one["embedding"] for one in receiver.received.values())
@@ -81,8 +81,8 @@ def soak(number: int, swaps: int, folder: Path) -> None:
             assert versions[version] == count
         assert service.metric("parfocal_request_seconds_count") == number
         assert service.metric("parfocal_outbox_dropped_total") == 0
-        kit.wait_for(lambda: service.metric("parfocal_outbox_sent_total") == number, 10)
-        kit.wait_for(lambda: service.metric("parfocal_outbox_pending") == 0, 10)
+        kit.wait_for(lambda: service.metric("parfocal_outbox_sent_total") == number)
+        kit.wait_for(lambda: service.metric("parfocal_outbox_pending") == 0)
         assert service.workers() == [worker], "it is the same process"
     receiver.stop()
 

@@ -11,7 +11,9 @@ import httpx
 import serving_kit as kit
 
 PHOTO = kit.jpeg(kit.picture(1))
-DRAIN = 1.0
+LARGE = kit.jpeg(kit.picture(1, 960, 1280))
+"""Most of it buys a slow upload many seconds."""
+DRAIN = 4.0
 
 
 class Caller(threading.Thread):
@@ -63,33 +65,38 @@ def test_sigterm_under_load_costs_no_request_and_no_observation(tmp_path: Path) 
         callers = [*(Caller(service.url, answers) for _ in range(3)), balancer := Balancer(service.url, answers)]
         for caller in callers:
             caller.start()
-        kit.wait_for(lambda: len(answers) > 30, 30, service.output)
+        kit.wait_for(lambda: len(answers) > 30, report=service.output)
 
-        body = form(PHOTO)
+        body = form(LARGE)
         slow = http.client.HTTPConnection("127.0.0.1", int(service.url.rsplit(":", 1)[1]), timeout=30)
         slow.putrequest("POST", "/segment")
         slow.putheader("Content-Type", "multipart/form-data; boundary=x")
         slow.putheader("Content-Length", str(len(body)))
-        slow.endheaders(body[:2000])
-        time.sleep(0.1)
+        slow.endheaders(body[:-1000])
+        before = len(answers)
+        kit.wait_for(lambda: len(answers) > before + 10, report=service.output)  # and so the slow one is being read
 
         told = time.monotonic()
         service.terminate()
         for caller in callers:
-            caller.join(30)
+            caller.join(60)
         assert [caller.failed for caller in callers] == [None] * 4
         assert balancer.ended - told < DRAIN, "it is not ready from the start"
 
-        time.sleep(max(0.0, told + DRAIN + 0.3 - time.monotonic()))
-        late = httpx.post(f"{service.url}/segment", files={"image": ("a.jpg", PHOTO)})
+        def come_late() -> httpx.Response:
+            return httpx.post(f"{service.url}/segment", files={"image": ("a.jpg", PHOTO)}, timeout=30)
+
+        time.sleep(max(0.0, told + DRAIN - time.monotonic()))
+        while (late := come_late()).status_code == 200:
+            answers.append(late)
         assert (late.status_code, late.headers["retry-after"], late.headers["connection"]) == (503, "1", "close")
         assert "stopped" in late.json()["error"]["what"]
-        slow.send(body[2000:])
+        slow.send(body[-1000:])
         last = slow.getresponse()
         assert last.status == 200, "its upload began before the end did"
         ids = {answer.json()["request_id"] for answer in answers} | {json.loads(last.read())["request_id"]}
         assert {answer.status_code for answer in answers} == {200}
-        kit.wait_for(lambda: service.ended, 20, service.output)
+        kit.wait_for(lambda: service.ended, report=service.output)
         assert "Traceback" not in service.log.read_text()
 
     assert len(ids) == len(answers) + 1

@@ -2,6 +2,7 @@
 
 import socket
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -44,16 +45,18 @@ def down(house: Path, uri: str) -> Settings:
     return settings(house / "state").model_copy(update={"tracking_uri": uri})
 
 
-def closed_port() -> str:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return f"http://127.0.0.1:{listener.getsockname()[1]}"
+@pytest.fixture
+def nobody() -> Iterator[str]:
+    """Where nobody answers: the port is kept, so that no other process listens there meanwhile."""
+    with socket.socket() as kept:
+        kept.bind(("127.0.0.1", 0))
+        yield f"http://127.0.0.1:{kept.getsockname()[1]}"
 
 
-def test_a_server_that_is_down_fails_quickly_and_says_what_to_do(house: Path) -> None:
+def test_a_server_that_is_down_fails_quickly_and_says_what_to_do(house: Path, nobody: str) -> None:
     before = time.monotonic()
     with pytest.raises(OutsideServiceError, match="MLFLOW_TRACKING_URI") as caught:
-        run(house, connect(down(house, closed_port())))
+        run(house, connect(down(house, nobody)))
     assert caught.value.exit_code == 6
     assert time.monotonic() - before < SECONDS
     assert not (house / "out").exists()
@@ -68,8 +71,8 @@ def test_a_database_that_is_down_fails_quickly_without_showing_the_password(hous
     assert time.monotonic() - before < SECONDS
 
 
-def test_mlflow_that_dies_after_the_gate_has_decided_costs_only_the_time(house: Path) -> None:
-    alive, gone = platform(house / "state"), connect(down(house, closed_port()))
+def test_mlflow_that_dies_after_the_gate_has_decided_costs_only_the_time(house: Path, nobody: str) -> None:
+    alive, gone = platform(house / "state"), connect(down(house, nobody))
 
     class Failing:
         """The registry answers until the bundle is to be registered."""

@@ -59,14 +59,14 @@ def test_answers_go_out_drops_are_counted_and_with_room_it_goes_on(
         receiver.start()
         try:
             # What was kept can be delivered although a full disk lets nothing be deleted.
-            kit.wait_for(lambda: len(receiver.received) == 65 - lost, 20, service.output)
-            kit.wait_for(lambda: service.metric("parfocal_outbox_pending") == 0, 5)
+            kit.wait_for(lambda: len(receiver.received) == 65 - lost, report=service.output)
+            kit.wait_for(lambda: service.metric("parfocal_outbox_pending") == 0)
             assert receiver.received.keys() == set(asked[: 65 - lost])
             assert set(receiver.deliveries.values()) <= {1}
             ballast.unlink()
-            kit.wait_for(lambda: set(ask(1)) and not service.client.get("/readyz").json()["outbox"]["dropping"], 20)
+            kit.wait_for(lambda: set(ask(1)) and not service.client.get("/readyz").json()["outbox"]["dropping"])
             again = ask(5)
-            kit.wait_for(lambda: set(again) <= receiver.received.keys(), 20, service.output)
+            kit.wait_for(lambda: set(again) <= receiver.received.keys(), report=service.output)
             assert set(receiver.deliveries.values()) == {1}
         finally:
             receiver.stop()

@@ -38,7 +38,7 @@ def test_what_was_accepted_before_the_kill_arrives_once_after_the_restart(work: 
         for thread in threads:
             thread.start()
         # Both workers' outboxes are full, and it is killed in the middle of the burst that goes on.
-        kit.wait_for(lambda: service.metric("parfocal_outbox_pending") == 120, 60, service.output)
+        kit.wait_for(lambda: service.metric("parfocal_outbox_pending") == 120, report=service.output)
         dropped = service.metric("parfocal_outbox_dropped_total")
         service.stop(signal.SIGKILL)
         stop.set()
@@ -48,13 +48,13 @@ def test_what_was_accepted_before_the_kill_arrives_once_after_the_restart(work: 
         assert not [text for text in answered if "error" in text], "a worker that was still loading took a request"
         receiver.start()
         service.start()
-        kit.wait_for(lambda: len(receiver.received) >= 120, 30, service.output)
-        kit.wait_for(lambda: service.metric("parfocal_outbox_pending") == 0, 10, service.output)
+        kit.wait_for(lambda: len(receiver.received) >= 120, report=service.output)
+        kit.wait_for(lambda: service.metric("parfocal_outbox_pending") == 0, report=service.output)
         assert len(receiver.received) == 120
         assert set(receiver.deliveries.values()) == {1}
         assert len(receiver.received.keys() - set(answered)) <= 3, "at most the requests that the kill cut off"
         fresh = service.segment(PHOTO).json()["request_id"]
-        kit.wait_for(lambda: fresh in receiver.received, 10, service.output)
+        kit.wait_for(lambda: fresh in receiver.received, report=service.output)
         assert receiver.received[fresh]["seq"] == 61, "numbers go on where they were, also over an empty outbox"
     finally:
         stop.set()
@@ -73,7 +73,7 @@ def test_every_answer_that_left_is_in_the_outbox_whenever_the_kill_comes(work: P
         service.stop(signal.SIGKILL)
         receiver.start()
         service.start()
-        kit.wait_for(lambda: len(receiver.received) >= 25, 30, service.output)
+        kit.wait_for(lambda: len(receiver.received) >= 25, report=service.output)
         assert receiver.received.keys() == answered
     finally:
         service.stop()
@@ -86,13 +86,14 @@ def test_slots_of_workers_that_never_come_back_are_emptied_by_those_who_are_ther
     alone = kit.Service(work / "alone", work / "state", PARFOCAL_MONITOR_URL=receiver.url)
     try:
         service.start()
-        kit.wait_for(lambda: service.log.read_text().count("champion 1 answers") == 2, 60, service.output)
+        kit.wait_for(lambda: service.log.read_text().count("champion 1 answers") == 2, report=service.output)
         for _ in range(30):
-            assert httpx.post(f"{service.url}/segment", files={"image": ("a.jpg", PHOTO)}).status_code == 200
+            answer = httpx.post(f"{service.url}/segment", files={"image": ("a.jpg", PHOTO)}, timeout=30)
+            assert answer.status_code == 200
         service.stop(signal.SIGKILL)
         receiver.start()
         alone.start()
-        kit.wait_for(lambda: len(receiver.received) == 30, 30, alone.output)
+        kit.wait_for(lambda: len(receiver.received) == 30, report=alone.output)
         assert len(alone.workers()) == 1
     finally:
         service.stop()

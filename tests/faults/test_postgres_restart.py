@@ -17,6 +17,8 @@ from parfocal.drift import reference
 from parfocal.drift.cusum import State, advance, normal_scores
 
 NUMBER = 1500
+PART = 500
+"""Of them in each third of the burst; a third begins when the one before it is half carried, as a crash comes."""
 
 
 @pytest.fixture
@@ -39,17 +41,18 @@ def test_a_burst_over_a_crash_of_the_database_ends_where_an_uninterrupted_one_do
         carries = Sender(outbox, Monitor(monitor.address, ""), sent=counted.append, refused=counted.append)
         carries._size = 20
         carries.start()
-        burst = threading.Thread(target=_burst, args=(outbox, seen))
+        parts = threading.Semaphore(1)
+        burst = threading.Thread(target=_burst, args=(outbox, seen, parts))
         burst.start()
-        for _ in range(2):
-            reached = sum(counted)
-            eventually(lambda reached=reached: sum(counted) > reached + 200)
+        for crash in range(2):
+            eventually(lambda crash=crash: sum(counted) > crash * PART + PART // 2)
+            parts.release()
             server.stop(now=True)
             time.sleep(0.3)
             assert carries.trouble or sum(counted) < NUMBER
             server.start()
         burst.join()
-        eventually(lambda: outbox.slot is not None and outbox.slot.pending == 0, 60)
+        eventually(lambda: outbox.slot is not None and outbox.slot.pending == 0)
         carries.stop()
         eventually(lambda: _ready(monitor))
         state = monitor.get()
@@ -61,8 +64,10 @@ def test_a_burst_over_a_crash_of_the_database_ends_where_an_uninterrupted_one_do
     assert found["alarm_at"] == wanted.alarm_at
 
 
-def _burst(outbox: Outbox, seen: list) -> None:
-    for one in seen:
+def _burst(outbox: Outbox, seen: list, parts: threading.Semaphore) -> None:
+    for number, one in enumerate(seen):
+        if number % PART == 0:
+            parts.acquire()
         assert outbox.append(replace(one))
         time.sleep(0.002)
 

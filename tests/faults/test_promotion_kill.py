@@ -72,7 +72,7 @@ def die(command: Callable[..., Any], house: Path, effects: int) -> int | None:
     work = partial(command, house, lambda real: Deadly(real, count, effects))
     child = multiprocessing.get_context("fork").Process(target=work)
     child.start()
-    child.join(60)
+    child.join(120)
     return child.exitcode
 
 

@@ -32,7 +32,7 @@ class Waiting:
 
     def append(self, kind: str, task: str, key: str, body: Mapping[str, Any]) -> Any:
         if kind == PROMOTION_STARTED:
-            self._barrier.wait(60)
+            self._barrier.wait(180)
         return self._real.append(kind, task, key, body)
 
 
@@ -69,7 +69,7 @@ def test_of_two_promotions_at_once_exactly_one_wins_and_the_other_is_refused_wit
     for worker in workers:
         worker.start()
     for worker in workers:
-        worker.join(120)
+        worker.join(240)
     assert [worker.exitcode for worker in workers] == [0, 0]
     said = {name: json.loads((house / f"out-{name}" / "decision.json").read_text()) for name in ("two", "three")}
     (winner,) = [name for name, decision in said.items() if decision["outcome"] == Outcome.PROMOTE]

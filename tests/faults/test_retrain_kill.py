@@ -13,22 +13,30 @@ import pytest
 from parfocal.core import manifest
 
 PROGRAM = textwrap.dedent("""
-    import sys
+    import json, sys, time
     from pathlib import Path
     sys.path.insert(0, {kits!r})
     import torch
     torch.set_num_threads(1)
     import data_kit, learning_kit
     from parfocal.core.reporting import JsonLines
-    data_kit.Notes = lambda: JsonLines(sys.stdout)
+
+    class Held(JsonLines):
+        "Says what it says, and after the moment at which it is to be killed nothing more."
+        def _write(self, values):
+            super()._write(values)
+            while {moment!r} and {moment!r} in json.dumps(values):
+                time.sleep(1)
+
+    data_kit.Notes = lambda: Held(sys.stdout)
     learning_kit.challenge(Path({folder!r}), Path({out!r}), "retrain.train.checkpoint_every=2",
                            "retrain.train.validate_every=2", key={key!r})
 """)
 
 
-def start(folder: Path, out: Path, key: str) -> "subprocess.Popen[str]":
+def start(folder: Path, out: Path, key: str, moment: str = "") -> "subprocess.Popen[str]":
     kits = str(Path(__file__).parents[1])
-    program = PROGRAM.format(kits=kits, folder=str(folder), out=str(out), key=key)
+    program = PROGRAM.format(kits=kits, folder=str(folder), out=str(out), key=key, moment=moment)
     return subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
 
 
@@ -47,7 +55,7 @@ def test_a_killed_retrain_resumes_to_the_same_bytes(tmp_path: Path, moment: str)
     assert whole.communicate()[0] is not None
     assert whole.returncode == 0
 
-    killed = start(tmp_path, tmp_path / "killed", "killed")
+    killed = start(tmp_path, tmp_path / "killed", "killed", moment)
     wait_for(killed, moment)
     os.kill(killed.pid, signal.SIGKILL)
     killed.wait()

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import psutil
 import pytest
-from monitor_kit import WIDTH, instrument, observation, promote, stream, wire
+from monitor_kit import WIDTH, eventually, instrument, observation, promote, stream, wire
 from parfocal_serving.monitor.app import build
 from parfocal_serving.monitor.database import connect
 from parfocal_serving.monitor.references import References
@@ -88,10 +88,7 @@ def test_a_model_without_a_reference_is_kept_counted_and_said_to_be_unwatched(
     assert (state["observations"], state["unscored"], instrument(state, "A")["streams"]) == (10, 10, [])
     assert 'parfocal_reference_missing{instrument="A",task="fundus"} 1.0' in metrics
     monitor.post("/alerts", json={"version": "4", "alerts": []})
-    deadline = time.monotonic() + 20
-    while not (decisions := monitor.get("/api/state").json()["decisions"]):
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    decisions = eventually(lambda: monitor.get("/api/state").json()["decisions"])
     assert [(one["action"], one["reason"]) for one in decisions] == [("none", "no alarm stands for A")]
 
 
@@ -109,7 +106,7 @@ def test_a_promotion_in_the_middle_of_a_burst_gives_every_case_to_the_reference_
     def send(name: str) -> None:
         for start in range(0, 300, 30):
             if start == 150:
-                half.wait(30)
+                half.wait(90)
             # Workers follow the new champion one after another, so both references come in one POST.
             mixed = [
                 *before[name][start : start + 30],
@@ -120,14 +117,12 @@ def test_a_promotion_in_the_middle_of_a_burst_gives_every_case_to_the_reference_
     threads = [threading.Thread(target=send, args=(name,)) for name in before]
     for thread in threads:
         thread.start()
-    half.wait(30)
+    half.wait(90)
     promote(tmp_path, 2)
     for thread in threads:
-        thread.join(60)
-    deadline = time.monotonic() + 20
-    while (state := monitor.get("/api/state").json())["champion"]["version"] != "2":
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+        thread.join(90)
+    eventually(lambda: monitor.get("/api/state").json()["champion"]["version"] == "2")
+    state = monitor.get("/api/state").json()
     assert state["observations"] == 3 * 450
     for name, seen in after.items():
         assert stream(state, name)["observations"] == 150

@@ -76,9 +76,9 @@ def test_the_old_champion_answers_on_in_both_workers(
     if breaker is missing:
         shutil.rmtree(folder)
     counter = f"parfocal_champion_rejected_total{{task=fundus,version={version}}}"
-    kit.wait_for(lambda: service.metrics().get(counter) == 2, 30, service.output)
+    kit.wait_for(lambda: service.metrics().get(counter) == 2, report=service.output)
     for _ in range(6):
-        answer = kit.httpx.post(f"{service.url}/segment", files={"image": ("a.jpg", PHOTO)})
+        answer = kit.httpx.post(f"{service.url}/segment", files={"image": ("a.jpg", PHOTO)}, timeout=30)
         assert answer.status_code == 200
         assert answer.json()["model"]["version"] == "1"
         assert answer.json()["structures"] == before
@@ -91,6 +91,6 @@ def test_the_old_champion_answers_on_in_both_workers(
 
 def test_the_next_good_champion_is_taken(service: kit.Service, work: Path) -> None:
     kit.promote(work / "state", kit.bundle(work / "better", 2), "6")
-    kit.wait_for(lambda: service.metric("parfocal_swaps_total") == 2, 30, service.output)
+    kit.wait_for(lambda: service.metric("parfocal_swaps_total") == 2, report=service.output)
     assert service.segment(PHOTO).json()["model"]["version"] == "6"
     assert service.client.get("/readyz").json()["rejected"] is None

@@ -187,7 +187,7 @@ def test_a_kill_while_a_case_is_written_leaves_no_half_of_it(tmp_path: Path, wri
     CaseStore(tmp_path, "fundus").add("B", case(1))
     child = multiprocessing.get_context("fork").Process(target=die_at, args=(tmp_path, write))
     child.start()
-    child.join(60)
+    child.join(180)
     assert child.exitcode == -signal.SIGKILL
     again = CaseStore(tmp_path, "fundus")
     if write % 2:
@@ -200,7 +200,7 @@ def test_a_kill_while_a_case_is_written_leaves_no_half_of_it(tmp_path: Path, wri
 def test_a_case_is_five_writes(tmp_path: Path) -> None:
     child = multiprocessing.get_context("fork").Process(target=die_at, args=(tmp_path, 6))
     child.start()
-    child.join(60)
+    child.join(180)
     assert child.exitcode == 0
 
 

@@ -55,7 +55,7 @@ def test_a_leader_whose_connection_was_cut_knows_it_at_the_next_look(
     engine = create_engine(database_url)
     with engine.connect() as connection:
         connection.execute(
-            text("SELECT pg_terminate_backend(pid, 5000) FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 2")
+            text("SELECT pg_terminate_backend(pid, 60000) FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 2")
         )
     engine.dispose()
     assert second.look(), "a lock ends with its connection"

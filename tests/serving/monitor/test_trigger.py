@@ -17,9 +17,11 @@ from parfocal_serving.monitor.trigger import Trigger
 from postgres_kit import BOTH
 
 from parfocal.adapters import monitored
+from parfocal.adapters.database import SqlLedger
 from parfocal.adapters.monitored import MonitoredSettings
 from parfocal.core.errors import OutsideServiceError, UsageError
 from parfocal.core.types import Interval, Observation
+from parfocal.promotion.ledger import PROMOTION
 from parfocal.steps.config import RunConfig
 from parfocal.triggers.policy import TriggerConfig
 
@@ -288,7 +290,9 @@ def test_a_launcher_that_is_away_is_tried_again_with_the_arguments_that_were_rec
     world.label(1, 2)
     world.launcher.down = True
     world.alert()
-    assert [(run.state, run.error) for run in world.runs()] == [("decided", "nobody answers")]
+    assert [(run.state, run.error) for run in world.runs()] == [
+        ("decided", "it cannot be launched yet: nobody answers")
+    ]
     world.launcher.down = False
     world.trigger.step(False)
     assert world.launcher.launched == [], "not at once"
@@ -333,6 +337,47 @@ def test_a_failed_run_is_carried_through_again_only_when_a_person_says_so(world:
     assert world.launcher.launched[0] == world.launcher.launched[1]
     with pytest.raises(UsageError):
         world.trigger.again(run.key, "Ada", "once more")
+
+
+def test_an_abandoned_run_lets_others_start_by_the_rules_and_can_be_taken_up_again(world: World) -> None:
+    world.alarm()
+    world.label(1, 2)
+    world.alert()
+    (run,) = world.runs()
+    world.alarm(instrument="C", first=200)
+    world.label(3, 4, instrument="C")
+    world.alert()
+    assert len(world.launcher.launched) == 1, "one at a time"
+    world.trigger.abandon(run.key, "Ada", "it is stuck")
+    assert [(one.state, one.error) for one in world.runs()] == [("cancelled", "abandoned by Ada: it is stuck")]
+    world.alert()
+    assert [name for name, _ in world.launcher.launched][1].startswith("fundus-C")
+    assert "abandoned by Ada: it is stuck" in json.dumps([dict(row) for row in world.all_decisions()])
+    with pytest.raises(UsageError):
+        world.trigger.abandon(run.key, "Ada", "once more")
+    world.trigger.again(run.key, "Ada", "it moves")
+    world.trigger.step(False)
+    assert {one.instrument: one.state for one in world.runs()} == {"B": "pending", "C": "running"}
+
+
+def test_on_a_cluster_the_ledger_says_that_the_champion_is_on_its_way_out(world: World) -> None:
+    ledger = SqlLedger(f"sqlite:///{world.state / 'ledger.db'}")
+    world.trigger = Trigger(world.database, world.references, world.cases, world.plan, lambda: world.now, ledger=ledger)
+    world.follow(1)
+    world.now += 1
+    world.alarm()
+    world.label(1, 2)
+    world.alert()
+    (run,) = world.runs()
+    ledger.append(PROMOTION, "fundus", run.key, {"version": "2"})
+    world.launcher.said[run.run_id] = "succeeded"
+    world.trigger.step(False)
+    assert [one.outcome for one in world.runs()] == ["promote"]
+    world.alarm(instrument="C", first=200)
+    world.label(3, 4, instrument="C")
+    world.alert()
+    assert len(world.launcher.launched) == 1
+    assert "is being replaced" in json.dumps([dict(row) for row in world.all_decisions()])
 
 
 def test_what_was_decided_on_is_kept(world: World) -> None:

@@ -172,7 +172,7 @@ def test_who_is_not_signed_in_comes_back_after_the_sign_in_page(browser: "Browse
         grace.page.goto(f"{guarded.url}/annotate")
         grace.page.wait_for_url("**/sign-in?next=*")
         grace.page.goto(f"{grace.page.url}#{word}")
-        grace.page.reload()
+        grace.page.reload(wait_until="commit")  # signed in, it may leave before all of it is loaded
         grace.page.wait_for_url("**/annotate")
         grace.page.locator("#next:enabled").wait_for()
         assert grace.text("#who") == "Grace"
@@ -183,7 +183,7 @@ def test_who_is_not_signed_in_comes_back_after_the_sign_in_page(browser: "Browse
         with grace.page.expect_navigation(url="**/sign-in?next=*"):
             grace.ellipse((170, 170), (210, 210), structure=2)
         grace.page.goto(f"{grace.page.url}#{word}")
-        grace.page.reload()
+        grace.page.reload(wait_until="commit")  # signed in, it may leave before all of it is loaded
         grace.page.wait_for_url("**/annotate")
         grace.opened()
         assert grace.areas()["cup"] > 1000, "the session ended and the drawing did not"

@@ -33,6 +33,6 @@ def test_a_person_signs_in_by_typing_or_by_the_link_and_signs_out(tmp_path: Path
         page.wait_for_url(f"{url}/")
         assert page.evaluate("document.cookie") == "", "no script sees it"
         assert page.evaluate(WRITES) == ["Ada", 403, 400, 204, 401]
-        page.goto(f"{url}/sign-in?next=https://evil.example/#{word}")
+        page.goto(f"{url}/sign-in?next=https://evil.example/#{word}", wait_until="commit")
         page.wait_for_url(f"{url}/")
         assert not refused

@@ -57,8 +57,8 @@ def service(bundles: SimpleNamespace, tmp_path_factory: pytest.TempPathFactory) 
     server = uvicorn.Server(uvicorn.Config(web.app, host="127.0.0.1", port=port, log_level="warning"))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
-    kit.wait_for(lambda: server.started, 20)
-    with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60) as http:
+    kit.wait_for(lambda: server.started)
+    with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60, limits=kit.FRESH) as http:
         yield SimpleNamespace(http=http, url=f"http://127.0.0.1:{port}", worker=worker)
     server.should_exit = True
     thread.join(10)
@@ -211,7 +211,7 @@ def test_an_alias_is_fetched_by_another_process(bundles: SimpleNamespace, monkey
     monkeypatch.setattr(click_model.subprocess, "run", run)
     clicks = click_model.Clicks("annotators", "fundus", "auto")
     clicks.start()
-    kit.wait_for(lambda: clicks.current is not None, 20, lambda: clicks.trouble)
+    kit.wait_for(lambda: clicks.current is not None, report=lambda: clicks.trouble)
     clicks.stop()
     assert clicks.current is not None
     assert clicks.current.version == "3"

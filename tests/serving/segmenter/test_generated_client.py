@@ -30,7 +30,7 @@ def worker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Worker]:
     worker = Worker(SegmenterSettings(state=tmp_path, clicks_model=str(clicks)))
     worker.champions.check()
     worker.clicks.start()
-    kit.wait_for(lambda: worker.clicks.current is not None, 30)
+    kit.wait_for(lambda: worker.clicks.current is not None)
     monkeypatch.setattr(web.Running, "worker", worker, raising=False)
     yield worker
     worker.clicks.stop()

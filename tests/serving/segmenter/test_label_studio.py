@@ -40,7 +40,7 @@ def worker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Worker]:
     worker = Worker(SegmenterSettings(state=work, clicks_model=str(kit.clickable(work / "clicks")), upload_mb=1))
     worker.champions.check()
     worker.clicks.start()
-    kit.wait_for(lambda: worker.clicks.current is not None, 30)
+    kit.wait_for(lambda: worker.clicks.current is not None)
     yield worker
     worker.clicks.stop()
     worker.pools.stop()

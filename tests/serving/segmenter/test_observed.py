@@ -54,7 +54,7 @@ def told(running: SimpleNamespace, receiver: kit.Receiver, data: bytes, **fields
     reply = running.http.post("/segment", files={"image": ("a", data)}, data=fields)
     assert reply.status_code == 200, reply.text
     request = reply.json()["request_id"]
-    kit.wait_for(lambda: request in receiver.received, 10)
+    kit.wait_for(lambda: request in receiver.received)
     return dict(receiver.received[request])
 
 

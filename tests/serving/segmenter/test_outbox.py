@@ -160,7 +160,7 @@ def test_one_observation_that_is_never_taken_does_not_hold_up_the_others(
     for i in range(100):
         outbox.append(observation(str(i)))
     thread, counts = sending(outbox, receiver.url)
-    kit.wait_for(lambda: counts.sent == 99 and counts.refused == 1, 10)
+    kit.wait_for(lambda: counts.sent == 99 and counts.refused == 1)
     thread.stop()
     assert receiver.received.keys() == {str(i) for i in range(100)} - {"37"}
     outbox.close()
@@ -177,7 +177,7 @@ def test_a_monitor_that_takes_less_at_once_is_given_less(tmp_path: Path, receive
     for i in range(100):
         outbox.append(observation(str(i)))
     thread, counts = sending(outbox, receiver.url)
-    kit.wait_for(lambda: counts.sent == 100, 10)
+    kit.wait_for(lambda: counts.sent == 100)
     thread.stop()
     assert counts.refused == 0
     assert max(receiver.batches) <= 30
@@ -199,7 +199,7 @@ def test_a_monitor_that_cannot_take_anything_now_is_asked_again_and_nothing_is_l
     for i in range(10):
         outbox.append(observation(str(i)))
     thread, counts = sending(outbox, receiver.url)
-    kit.wait_for(lambda: counts.sent == 10, 10)
+    kit.wait_for(lambda: counts.sent == 10)
     thread.stop()
     assert counts.refused == 0
     assert asked[:4] == [10, 10, 10, 10]
@@ -214,7 +214,7 @@ def test_whoever_says_200_without_counting_to_ten_is_not_the_monitor(
     for i in range(10):
         outbox.append(observation(str(i)))
     thread, counts = sending(outbox, receiver.url)
-    kit.wait_for(lambda: thread.trouble, 10)
+    kit.wait_for(lambda: thread.trouble)
     thread.stop()
     assert counts.sent == 0
     assert numbers(outbox) == list(range(1, 11))
@@ -227,7 +227,7 @@ def test_what_the_monitor_sets_aside_itself_is_counted_and_done_with(tmp_path: P
     for i in range(3):
         outbox.append(observation(str(i)))
     thread, counts = sending(outbox, receiver.url, "secret")
-    kit.wait_for(lambda: (counts.sent, counts.refused) == (2, 1), 10)
+    kit.wait_for(lambda: (counts.sent, counts.refused) == (2, 1))
     thread.stop()
     assert numbers(outbox) == []
     assert receiver.bearers == {"Bearer secret"}

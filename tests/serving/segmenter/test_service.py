@@ -78,7 +78,7 @@ def test_the_monitor_is_told_what_was_seen_and_never_whose_eye_it_was(
     ids = [
         service.segment(PHOTO, instrument="A", patient=patient).json()["request_id"] for patient in ("Ada", "Ada", "")
     ]
-    kit.wait_for(lambda: set(ids) <= receiver.received.keys(), 10, service.output)
+    kit.wait_for(lambda: set(ids) <= receiver.received.keys(), report=service.output)
     first, second, nobody = (from_json(receiver.received[one]) for one in ids)
     image = decode_image(PHOTO)
     expected = describe(image, Predictor(bundle).predict(image))
@@ -97,11 +97,11 @@ def test_the_monitor_is_told_what_was_seen_and_never_whose_eye_it_was(
 
 def test_a_captured_photograph_is_where_the_observation_says(service: kit.Service, receiver: kit.Receiver) -> None:
     request = service.segment(PHOTO).json()["request_id"]
-    kit.wait_for(lambda: request in receiver.received, 10, service.output)
+    kit.wait_for(lambda: request in receiver.received, report=service.output)
     reference = receiver.received[request]["case_ref"]
     file = service.log.parent / "state" / reference
     assert reference.startswith("captured/fundus/")
-    kit.wait_for(file.is_file, 10)
+    kit.wait_for(file.is_file)
     np.testing.assert_array_equal(cv2.imread(str(file)), decode_image(PHOTO))
 
 
@@ -229,7 +229,7 @@ def test_requests_stages_and_the_model_are_counted(service: kit.Service, bundle:
         assert grown(f"parfocal_stage_seconds_count{{stage={stage},task=fundus}}") == 1
     assert [v for k, v in after.items() if k.startswith("parfocal_model_info") and "version=7" in k] == [1]
     assert after["parfocal_outbox_dropped_total{task=fundus}"] == 0
-    kit.wait_for(lambda: service.metric("parfocal_outbox_pending") == 0, 10)
+    kit.wait_for(lambda: service.metric("parfocal_outbox_pending") == 0)
 
 
 def test_the_schema_names_the_route(service: kit.Service) -> None:
@@ -253,7 +253,7 @@ def test_before_there_is_a_champion_it_says_so_and_then_it_answers(bundle: Path,
         assert refused.status_code == 503
         assert "no champion" in refused.json()["error"]["what"]
         kit.promote(tmp_path / "state", bundle, "1")
-        kit.wait_for(lambda: service.status() == 200, 20, service.output)
+        kit.wait_for(lambda: service.status() == 200, report=service.output)
         assert service.segment(PHOTO).status_code == 200
         detail = service.client.get("/readyz").json()
         assert detail["champion"]["version"] == "1"
@@ -267,6 +267,6 @@ def test_a_worker_whose_parent_was_killed_does_not_hold_the_port(bundle: Path, t
         (worker,) = service.workers()
         assert worker.parent() is not None
         worker.parent().kill()
-        kit.wait_for(lambda: not worker.is_running(), 20, service.output)
+        kit.wait_for(lambda: not worker.is_running(), report=service.output)
         with pytest.raises(httpx.TransportError):
             service.client.get("/livez")

@@ -10,6 +10,7 @@ import serving_kit as kit
 from parfocal_serving.segmenter.schemas import Instruments, Models
 from parfocal_serving.segmenter.settings import SegmenterSettings
 
+from parfocal.client import Client, RefusedError
 from parfocal.core import manifest
 from parfocal.core.bundle import BUNDLE
 from parfocal.core.errors import UsageError
@@ -84,7 +85,7 @@ def test_each_task_has_an_outbox_of_its_own(service: SimpleNamespace) -> None:
 
 def _rows(worker: object) -> list:
     worker.pool.submit(lambda: None).result()
-    kit.wait_for(lambda: len(worker.outbox.slot.batch(500)) == worker.outbox.slot.pending, 10)
+    kit.wait_for(lambda: len(worker.outbox.slot.batch(500)) == worker.outbox.slot.pending)
     return worker.outbox.slot.batch(500)
 
 
@@ -100,6 +101,16 @@ def test_models_and_instruments_list_every_task(service: SimpleNamespace) -> Non
     alone = service.http.get("/instruments?task=lung").json()
     assert alone["task"] == "lung"
     assert "others" not in alone
+
+
+def test_the_python_client_reaches_each_task_by_its_name(service: SimpleNamespace) -> None:
+    with Client(service.url) as client:
+        assert client.segment(PHOTO, masks="none").model.task == "fundus"
+        assert client.segment(PHOTO, masks="none", task="lung").model.version == "3"
+        assert client.instruments(task="lung").task == "lung"
+        assert [one.task for one in client.models().others] == ["lung", "brain"]
+        with pytest.raises(RefusedError, match="no such task"):
+            client.refine("disc", [], image=PHOTO, task="skin")
 
 
 def test_each_task_has_a_monitor_of_its_own_and_a_click_folder_is_of_the_first() -> None:

@@ -12,7 +12,7 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
-from parfocal.adapters import cluster_capacity, cluster_doctor, cluster_rights
+from parfocal.adapters import cluster_capacity, cluster_doctor, cluster_rights, cluster_trainings
 from parfocal.cli import parfocal
 from parfocal.core.errors import UsageError
 
@@ -57,6 +57,7 @@ class Server(ThreadingHTTPServer):
             }),
             core: (200, {"metadata": {"labels": {"pod-security.kubernetes.io/enforce": "restricted"}}}),
             f"{core}/persistentvolumeclaims": listed(CLAIM),
+            f"{core}/configmaps": listed({"metadata": {"name": "parfocal"}, "data": {"PARFOCAL_TASK": "fundus"}}),
             "/api/v1/nodes": listed(GPU, {"metadata": {}, "spec": {}, "status": {"allocatable": {"cpu": "4"}}}),
             "/api/v1/namespaces/kubeflow/services/ml-pipeline": (200, {"metadata": {"name": "ml-pipeline"}}),
         }  # fmt: skip
@@ -117,8 +118,6 @@ def doctor(
 ) -> Callable[[], tuple[int, list[dict[str, str]]]]:
     monkeypatch.setenv("KUBECONFIG", str(tmp_path / "config"))
     monkeypatch.delenv("PARFOCAL_KFP_HOST", raising=False)
-    for module in (cluster_rights, cluster_capacity, cluster_doctor):
-        monkeypatch.setattr(module, "LIMITS", (0.3, 0.3))
 
     def ask(token: str = "word") -> tuple[int, list[dict[str, str]]]:
         names = {"clusters": "cluster", "contexts": "context", "users": "user"}
@@ -173,6 +172,78 @@ def test_who_is_not_known_is_told_so_once(doctor: Any) -> None:
     code, checks = doctor("another word")
     assert code == 1
     assert [(check["level"], check["says"]) for check in checks] == [("fail", "the API server does not know you: 401")]
+
+
+RUNNER = "system:serviceaccount:parfocal:default-editor"
+TRAININGS = {
+    "PARFOCAL_TRAINJOB_NODE": '{"cpu": "8"}', "PARFOCAL_TRAINJOB_RUNTIME": "parfocal-torch",
+    "PARFOCAL_TRAINJOB_RUNTIME_KIND": "TrainingRuntime", "PARFOCAL_TRAINJOB_ACCOUNT": "parfocal-training",
+}  # fmt: skip
+RUNTIME = "/apis/trainer.kubeflow.org/v1alpha1/namespaces/parfocal/trainingruntimes/parfocal-torch"
+
+
+def trains(server: Server, **changed: str) -> None:
+    """Let the cluster have TrainJobs set up, and the runs' account what they take."""
+    core = "/api/v1/namespaces/parfocal"
+    config = {"metadata": {"name": "parfocal"}, "data": {**TRAININGS, **changed}}
+    server.answers[f"{core}/configmaps"] = listed(config)
+    server.answers[f"{core}/serviceaccounts/parfocal-training"] = 200, {"metadata": {"name": "parfocal-training"}}
+    server.answers[RUNTIME] = 200, {"kind": "TrainingRuntime"}
+    allowed = {(one.verb, one.group, *one.resource.split("/")) for one in cluster_trainings.ASKED}
+    before = server.may
+
+    def may(user: str, right: dict[str, str]) -> bool:
+        path = right["resource"].split() + ([right["subresource"]] if right["subresource"] else [])
+        return (right["verb"], right["group"], *path) in allowed if user == RUNNER else before(user, right)
+
+    server.may = may
+
+
+def of_trainings(checks: list[dict[str, str]]) -> dict[str, str]:
+    return {check["says"]: check["level"] for check in checks if check["name"] == "trainjobs"}
+
+
+def test_a_cluster_with_trainjobs_is_well_where_the_runs_may_make_them(server: Server, doctor: Any) -> None:
+    trains(server)
+    code, checks = doctor()
+    assert code == 0, checks
+    assert of_trainings(checks) == {
+        "TrainingRuntime parfocal-torch": "ok", "default-editor may do all 6 things that a TrainJob takes": "ok",
+    }  # fmt: skip
+
+
+def test_every_right_that_the_runs_lack_for_a_trainjob_is_named(server: Server, doctor: Any) -> None:
+    trains(server, PARFOCAL_TRAINJOB_ENDED="suspend")
+    before = server.may
+    server.may = lambda user, right: before(user, right) and right["verb"] not in ("watch", "delete")
+    code, checks = doctor()
+    assert code == 1
+    said = "default-editor, the account of the runs, may not"
+    assert of_trainings(checks) == {"TrainingRuntime parfocal-torch": "ok"} | {
+        f"{said} {verb} trainjobs.trainer.kubeflow.org": "fail" for verb in ("watch", "delete", "patch")
+    }
+
+
+def test_what_a_trainjob_names_and_is_not_there_is_named(server: Server, doctor: Any) -> None:
+    trains(server, PARFOCAL_TRAINJOB_NODE='{"gpus": 8}')
+    del server.answers[RUNTIME], server.answers["/api/v1/namespaces/parfocal/serviceaccounts/parfocal-training"]
+    code, checks = doctor()
+    assert code == 1
+    found = [said for said, level in of_trainings(checks).items() if level == "fail"]
+    assert [said.partition(":")[0] for said in found] == [
+        "PARFOCAL_TRAINJOB_NODE of the ConfigMap parfocal",
+        "there is no TrainingRuntime parfocal-torch",
+        "there is no service account parfocal-training, which PARFOCAL_TRAINJOB_ACCOUNT names",
+    ]
+    assert "gpus" in found[0]
+
+
+def test_a_runtime_of_the_whole_cluster_is_looked_for_there(server: Server, doctor: Any) -> None:
+    trains(server, PARFOCAL_TRAINJOB_RUNTIME="", PARFOCAL_TRAINJOB_RUNTIME_KIND="")
+    where = "/apis/trainer.kubeflow.org/v1alpha1/clustertrainingruntimes/torch-distributed"
+    server.answers[where] = 200, {"kind": "ClusterTrainingRuntime"}
+    code, checks = doctor()
+    assert code == 0 and "ClusterTrainingRuntime torch-distributed" in of_trainings(checks)
 
 
 def test_what_may_not_be_seen_hides_nothing_else(server: Server, doctor: Any) -> None:
@@ -245,13 +316,16 @@ def test_an_api_server_that_is_busy_is_asked_again(server: Server, doctor: Any) 
     assert server.asked.count("/api/v1/nodes") == 2
 
 
-def test_an_api_server_that_says_nothing_is_waited_for_once(server: Server, doctor: Any) -> None:
+def test_an_api_server_that_says_nothing_is_waited_for_once(
+    server: Server, doctor: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (cluster_rights, cluster_capacity, cluster_doctor, cluster_trainings):
+        monkeypatch.setattr(module, "LIMITS", (0.3, 0.3))
     server.slow = 1.0
-    began = time.monotonic()
     code, checks = doctor()
     assert code == 6
     assert len(checks) == 1 and checks[0]["says"].startswith("the API server cannot be asked")
-    assert time.monotonic() - began < 5
+    assert set(server.asked) == {"/version/"}, "and nothing else of a server that is silent"
 
 
 def test_an_old_cluster_is_refused(server: Server, doctor: Any) -> None:
@@ -286,7 +360,8 @@ def test_installing_takes_rights_for_every_kind_of_the_overlay() -> None:
 
     plurals = {"NetworkPolicy": "networkpolicies", "PriorityClass": "priorityclasses"}
     kinds = {plurals.get(value["kind"], f"{value['kind'].lower()}s") for value in built("production")}
-    assert {resource for resource, _, _ in cluster_rights.KINDS} == kinds | {"secrets"}
+    before = {"secrets", "namespaces"}
+    assert {resource for resource, _, _ in cluster_rights.KINDS} == kinds | before
 
 
 def test_it_looks_for_the_secrets_that_the_guide_asks_for() -> None:

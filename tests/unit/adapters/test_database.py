@@ -56,7 +56,7 @@ def test_processes_at_once_make_one_chain_and_no_double(tmp_path: Path) -> None:
     for worker in workers:
         worker.start()
     for worker in workers:
-        worker.join(60)
+        worker.join(180)
     assert [worker.exitcode for worker in workers] == [0] * 4
     ledger = SqlLedger(url(tmp_path))
     assert ledger.verify() == 4 * 15 + 15

@@ -179,7 +179,7 @@ def test_a_registry_that_is_down_changes_nothing_is_mentioned_once_and_is_follow
         _until(lambda: house.version == "2")
     finally:
         stopping.set()
-        thread.join(10)
+        thread.join(60)
     assert not thread.is_alive()
     said = [record.message for record in caplog.records if "registry" in record.message]
     assert len(said) == 2
@@ -212,7 +212,7 @@ def test_a_damaged_current_file_is_written_anew(house: House) -> None:
     assert Path(current(house.folder)["folder"]).is_dir()  # type: ignore[index]
 
 
-def _until(look: object, seconds: float = 20) -> None:
+def _until(look: object, seconds: float = 60) -> None:
     end = time.monotonic() + seconds
     while not look():  # type: ignore[operator]
         assert time.monotonic() < end, "it did not happen"

@@ -54,7 +54,7 @@ def words(tmp_path_factory: pytest.TempPathFactory) -> Path:
     @dsl.pipeline(name="words")
     def pipeline(config: str, word: str) -> str:
         written = write(word=word)
-        fail(word=word).after(written).set_retry(2, "60s")
+        fail(word=word).after(written).set_retry(2, "600s")
         return written.outputs["Output"]
 
     file = tmp_path_factory.mktemp("compiled") / "words.yaml"
@@ -109,7 +109,7 @@ def test_a_failed_step_raises_its_own_error_with_the_log_and_without_retries(wor
     (log,) = tmp_path.glob("*.log")
     assert error.next == f"mend it; all it printed is in {log}"
     assert "DataContractError" in log.read_text()
-    assert time.monotonic() - started < 50, "a retry after sixty seconds was waited for"
+    assert time.monotonic() - started < 400, "a retry after ten minutes was waited for"
 
 
 def test_a_service_that_is_down_stays_retryable(words: Path, tmp_path: Path) -> None:
@@ -142,7 +142,7 @@ def test_a_file_that_is_no_pipeline_is_refused(tmp_path: Path) -> None:
 
 
 def until(said: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 180
     while not said():
         assert time.monotonic() < deadline
         time.sleep(0.02)

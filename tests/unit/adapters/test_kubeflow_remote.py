@@ -32,8 +32,9 @@ def test_a_first_submit_makes_experiment_pipeline_version_and_run(initial: Path)
     (run,) = server.runs
     assert (run.display_name, run.runtime_config.parameters) == ("initial-work-1", ARGUMENTS)
     assert [e.display_name for e in server.experiments] == ["fundus"]
-    assert [p.display_name for p in server.pipelines] == ["parfocal-initial"]
+    assert [(p.name, p.display_name) for p in server.pipelines] == [("parfocal-initial", "Parfocal: first model")]
     (version,) = server.versions
+    assert version.display_name.startswith("Parfocal: first model (")
     assert run.pipeline_version_reference.pipeline_version_id == version.pipeline_version_id
     assert "kubernetes" in version.pipeline_spec["platform_spec"]["platforms"]
     assert done.created
@@ -141,7 +142,7 @@ def test_a_server_that_never_answers_is_given_up(initial: Path, monkeypatch: pyt
     with socket.create_server(("127.0.0.1", 0)) as silent:
         settings = KubeflowSettings(host=f"http://127.0.0.1:{silent.getsockname()[1]}", namespace="clinic")
         with pytest.raises(OutsideServiceError, match="cannot be reached"):
-            submit(initial, ARGUMENTS, name="b-1", settings=settings)
+            submit(initial, ARGUMENTS, name="b-1", settings=settings, patience=0)
 
 
 def test_wrong_arguments_are_refused_before_anything_is_sent(initial: Path) -> None:

@@ -57,7 +57,7 @@ def settings(tmp_path: Path) -> Settings:
     return Settings(state=tmp_path / "state", tracking_uri="", token="")
 
 
-def until(look: Callable[[], object], seconds: float = 20) -> None:
+def until(look: Callable[[], object], seconds: float = 90) -> None:
     end = time.monotonic() + seconds
     while not look():
         assert time.monotonic() < end, "it did not happen"
@@ -217,7 +217,7 @@ def test_down_ends_a_platform_of_another_process_and_waits_for_it(settings: Sett
     services = json.loads(record.read_text())["services"].values()
     assert local_record.stop(settings.state) == ["first", "second"]
     assert not any(psutil.pid_exists(service["pid"]) for service in services)
-    assert supervisor.wait(10) != 0
+    assert supervisor.wait(60) != 0
     assert local_record.stop(settings.state) == []
 
 
@@ -285,7 +285,7 @@ def test_the_real_prometheus_sends_the_alarm_to_the_monitor(settings: Settings, 
     with LocalPlatform(settings, services=(fake, BY_NAME["prometheus"], BY_NAME["alertmanager"])) as platform:
         platform.start()
         (tmp_path / "breach").touch()
-        until((tmp_path / "alerts").exists, 30)
+        until(lambda: (tmp_path / "alerts").exists() and (tmp_path / "alerts").read_text().endswith("\n"))
         lines = (tmp_path / "alerts").read_text().splitlines()
     authorization, body = lines[0].split(" | ", 1)
     assert authorization == f"Bearer {platform.token}"

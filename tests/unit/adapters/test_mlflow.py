@@ -137,14 +137,14 @@ def test_two_processes_that_register_one_bundle_agree_on_its_version(tmp_path: P
     for worker in workers:
         worker.start()
     for worker in workers:
-        worker.join(60)
+        worker.join(180)
     assert [worker.exitcode for worker in workers] == [0, 0]
     assert store.register(tmp_path / "bundle", "fundus").version == "1"
     assert store.fetch("fundus", "1", tmp_path / "models").name == store.versions("fundus")[0].checksum
 
 
 def begin(state: Path, at_once: Any) -> None:
-    at_once.wait(30)
+    at_once.wait(90)
     try:
         with connect(settings(state)).tracker.run("train", key="k") as run:
             run.params({"steps": 3})
@@ -164,7 +164,7 @@ def test_two_commands_at_once_make_the_tables_of_an_embedded_store_once(tmp_path
     for worker in workers:
         worker.start()
     for worker in workers:
-        worker.join(90)
+        worker.join(180)
     assert [worker.exitcode for worker in workers] == [0, 0]
     tracker = connect(settings(tmp_path / "state")).tracker
     assert {run.data.params["steps"] for run in all_runs(tracker)} == {"3"}

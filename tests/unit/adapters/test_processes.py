@@ -31,7 +31,7 @@ def stubborn(mark: Path, after: str = "time.sleep(600)") -> list[str]:
     return [sys.executable, "-c", STUBBORN.replace("{after}", after), str(mark)]
 
 
-def until(look: Callable[[], object], seconds: float = 15) -> None:
+def until(look: Callable[[], object], seconds: float = 60) -> None:
     end = time.monotonic() + seconds
     while not look():
         assert time.monotonic() < end, "it did not happen"
@@ -136,7 +136,7 @@ def test_a_program_that_dies_before_it_is_ready_says_why(processes: Processes, t
     (tmp_path / "logs" / "bad.log").write_text("of an earlier start\n")
     child = processes.start("bad", ["sh", "-c", "echo cannot open the moon; exit 3"])
     with pytest.raises(OutsideServiceError, match=r"ended with code 3(?s:.*)cannot open the moon") as caught:
-        wait_until(lambda: False, child, 20)
+        wait_until(lambda: False, child, 60)
     assert caught.value.where == str(tmp_path / "logs" / "bad.log")
     assert caught.value.next
     assert "earlier" not in caught.value.what
@@ -161,10 +161,10 @@ def test_the_exit_code_of_a_program_that_ends_at_once_is_known(processes: Proces
 
 def test_kill_does_not_wait_for_the_grace(processes: Processes, tmp_path: Path) -> None:
     child = processes.start("tree", stubborn(tmp_path / "mark"), grace=60)
-    begun = time.monotonic()
     pids(tmp_path / "mark")
+    begun = time.monotonic()
     child.stop(kill=True)
-    assert time.monotonic() - begun < 10
+    assert time.monotonic() - begun < 30
 
 
 def test_a_free_port_is_free_and_given_once(processes: Processes, tmp_path: Path) -> None:
@@ -174,6 +174,6 @@ def test_a_free_port_is_free_and_given_once(processes: Processes, tmp_path: Path
     assert port_is_free(port)
     assert not answers(port, "/")
     server = processes.start("web", [sys.executable, "-m", "http.server", str(port), "--bind", "127.0.0.1"])
-    wait_until(lambda: answers(port, "/"), server, 20)
+    wait_until(lambda: answers(port, "/"), server, 60)
     assert not port_is_free(port)
     assert not answers(port, "/no-such-file")

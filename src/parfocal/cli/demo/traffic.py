@@ -87,7 +87,8 @@ class Clinic:
     def __post_init__(self) -> None:
         import httpx
 
-        self._client = httpx.Client(timeout=30)
+        # The server closes a kept connection after five idle seconds: one that old could be closed as it is used.
+        self._client = httpx.Client(timeout=30, limits=httpx.Limits(keepalive_expiry=2))
         self._lock = threading.Lock()
 
     @property

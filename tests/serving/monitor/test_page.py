@@ -1,0 +1,49 @@
+"""The page says what a person can use: no figure that nobody could have counted, no interval that is not there."""
+
+import re
+from typing import Any
+
+import pytest
+from parfocal_serving.monitor.page import Page
+
+PAST = {"alarms": [], "retrains": [], "champions": [], "trouble": "", "matrices": [], "others": []}
+STREAM = {
+    "name": "known", "epoch": "r", "statistic": 1.0, "threshold": 2.0, "reason": "", "calibration_size": 21,
+    "observations": 3, "alarm": False, "alarm_at": None, "alarm_time": None, "history": [[1, 0.5]],
+}  # fmt: skip
+
+
+def told(**run_length: Any) -> str:
+    """What the page says of how often a stream alarms by chance."""
+    one = {
+        "name": "A", "known": True, "observations": 3, "assigned": 0, "last_seen": None, "labelled": 0,
+        "predicted_dice": {}, "streams": [{**STREAM, **run_length}],
+    }  # fmt: skip
+    state = {
+        "task": "fundus", "champion": None, "instruments": [one], "candidates": [], "decisions": [], "runs": [],
+        "trigger": {"path": "monitor", "mode": "label", "dry_run": True, "minimum_cases": 30},
+        "observations": 3, "duplicates": 0, "rejected": 0, "unscored": 0,
+    }  # fmt: skip
+    page = Page().render(state, PAST, nonce="n", now=0.0)
+    return next(iter(re.findall(r"One false alarm in [^<]*", page)), "").strip()
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "says"),
+    [
+        (1200.4, 90_000.0, "1,200 to 90,000"),
+        (41.0, 1_714_127_032_584.0, "41 to more than 1,000,000"),
+        (3e6, 4e9, "more than 1,000,000"),
+        (41.0, None, "41 or more"),
+    ],
+)
+def test_a_mean_run_length_has_the_interval_that_it_has(low: float | None, high: float | None, says: str) -> None:
+    assert told(arl0=5000.0, arl0_low=low, arl0_high=high) == (
+        f"One false alarm in 5,000 cases, by the luck of the reference's 21 held-out cases {says} (5–95 %)."
+    )
+
+
+def test_nobody_has_counted_to_a_billion_and_what_is_not_known_is_not_said() -> None:
+    assert told(arl0=5000.0, arl0_low=None, arl0_high=None) == "One false alarm in 5,000 cases."
+    assert told(arl0=2e12, arl0_low=None, arl0_high=None) == "One false alarm in more than 1,000,000 cases."
+    assert told(arl0=None, arl0_low=None, arl0_high=None) == ""
