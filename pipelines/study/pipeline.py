@@ -6,6 +6,7 @@ from kfp import dsl
 from parfocal_components.study_cell.component import study_cell
 from parfocal_components.study_cells.component import study_cells
 from parfocal_components.tabulate.component import tabulate
+from parfocal_pipelines.ending import reported
 from parfocal_pipelines.placement import Placements, place
 
 SIDE_BY_SIDE = 8
@@ -21,7 +22,8 @@ class Outputs(NamedTuple):
 def build(placements: Placements):
     """Compose the pipeline with its steps placed as `placements` says."""
 
-    @dsl.pipeline(
+    @reported(
+        placements,
         name="parfocal-study",
         display_name="Parfocal: study",
         description="A paper's question asked again: a grid of trainings, and tables with the paper's figures beside.",

@@ -124,6 +124,11 @@ def _writing(app: FastAPI, monitor: Service) -> None:
         await run_in_threadpool(monitor.again, key, *await _signed(request))
         return JSONResponse({"key": key}, 202)
 
+    @app.post("/runs/{key:path}/abandon")
+    async def abandon(key: str, request: Request) -> JSONResponse:
+        await run_in_threadpool(monitor.abandon, key, *await _signed(request))
+        return JSONResponse({"key": key})
+
 
 def _reading(app: FastAPI, monitor: Service) -> None:
     page = Page()

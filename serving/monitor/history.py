@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from parfocal_serving.monitor import told
 from parfocal_serving.monitor.database import Database
 from parfocal_serving.monitor.schema import CHAMPIONS, DETECTORS, RESETS, RUNS
 from sqlalchemy import Connection, select
@@ -33,8 +34,8 @@ class Past:
     task: str
 
     def read(self) -> dict[str, Any]:
-        """Plain JSON: `champions` newest first, `matrices` by structure, `alarms`, `retrains`, and `trouble` where the
-        ledger is away.
+        """Plain JSON: `champions` newest first, `matrices` by structure, `alarms`, `retrains`, `others` (ends of runs
+        that this monitor did not start), and `trouble` where the ledger is away.
 
         The monitor goes on without its ledger: it watches, and only cannot say what is written there.
         """
@@ -46,11 +47,13 @@ class Past:
             trouble = ""
         with self.database.read() as connection:
             alarms, runs = past_alarms(connection, self.task), retrains(connection, self.task)
+            mine = set(connection.scalars(select(RUNS.c.key).where(RUNS.c.task == self.task)))
         return {
             "champions": champions(entries),
             "matrices": matrices(entries),
             "alarms": alarms,
             "retrains": runs,
+            "others": told.others(entries, mine),
             "trouble": trouble,
         }
 

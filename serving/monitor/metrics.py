@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator
 
+from parfocal_serving.monitor import records
 from parfocal_serving.monitor.database import Database
 from parfocal_serving.monitor.lead import Lead
 from parfocal_serving.monitor.references import References
@@ -54,6 +55,7 @@ class MonitorCollector(Collector):
             runs = connection.execute(
                 select(RUNS.c.state, func.count()).where(RUNS.c.task == self._task).group_by(RUNS.c.state)
             ).all()
+            newest = {run.instrument: run for run in reversed(records.runs(connection, self._task))}
             decisions = connection.execute(
                 select(DECISIONS.c.action, func.sum(DECISIONS.c.times))
                 .where(DECISIONS.c.task == self._task)
@@ -80,6 +82,12 @@ class MonitorCollector(Collector):
         yield _filled(
             GaugeMetricFamily("parfocal_runs", "Retrains by state.", labels=["task", "state"]),
             (([self._task, state], number) for state, number in runs),
+        )
+        yield _filled(
+            GaugeMetricFamily(
+                "parfocal_retrain_failed", "1 where the newest retrain has failed.", labels=["task", "instrument"]
+            ),
+            (([self._task, label(run.instrument)], run.state == records.FAILED) for run in newest.values()),
         )
         for name, (metric, text) in COUNTED.items():
             family = CounterMetricFamily(metric, text, labels=["task"])

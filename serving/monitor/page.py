@@ -14,6 +14,9 @@ WIDTH, HEIGHT, EDGE = 640.0, 130.0, 6.0
 SPAN, LABELS, TOP, LANE = 1080.0, 110.0, 20.0, 18.0
 """Of the time line: width, room for the instruments' names, for the versions, and height of an instrument."""
 
+MANY = 1_000_000
+"""Cases beyond which a mean run length says "never, as far as anybody can tell": a small reference extrapolates."""
+
 
 @dataclass(frozen=True, slots=True)
 class Picture:
@@ -118,6 +121,15 @@ def time_line(past: Mapping[str, Any], now: float) -> TimeLine | None:
     return TimeLine(lanes, takeovers, TOP + LANE * len(lanes) + EDGE, since, now)
 
 
+def between(low: float | None, high: float | None) -> str:
+    """An interval of cases in words; empty where it has neither end."""
+    if low is None:
+        return "" if high is None else f"at most {_cases(high)}"
+    if high is None:
+        return f"{_cases(low)} or more"
+    return _cases(low) if low > MANY else f"{_cases(low)} to {_cases(high)}"
+
+
 def _until(moment: float | None) -> str:
     return "now" if moment is None else _moment(moment)
 
@@ -130,8 +142,9 @@ class Page:
             loader=PackageLoader("parfocal_serving.monitor", "ui"), autoescape=True, undefined=StrictUndefined,
             trim_blocks=True, lstrip_blocks=True,
         )  # fmt: skip
-        environment.filters.update(number=_number, moment=_moment, count=_count)
+        environment.filters.update(number=_number, moment=_moment, count=_count, cases=_cases)
         environment.globals.update(picture=picture, time_line=time_line, width=WIDTH, height=HEIGHT, span=SPAN)
+        environment.globals.update(between=between)
         self._template = environment.get_template("page.html.j2")
 
     def render(self, state: Mapping[str, Any], past: Mapping[str, Any], *, nonce: str, now: float) -> str:
@@ -151,6 +164,10 @@ def _number(value: float | None, digits: int = 2) -> str:
 
 def _count(value: float | None) -> str:
     return "–" if value is None else f"{value:,.0f}"
+
+
+def _cases(value: float) -> str:
+    return f"more than {MANY:,}" if value > MANY else _count(value)
 
 
 def _moment(value: float | None) -> str:

@@ -91,9 +91,11 @@ def begin(connection: Connection, run: RunRecord) -> None:
     connection.execute(insert(RUNS).values(**{**values, "arguments": json.dumps(dict(run.arguments), sort_keys=True)}))
 
 
-def change(connection: Connection, key: str, **values: Any) -> None:
-    """Write down how a run goes on."""
-    connection.execute(update(RUNS).where(RUNS.c.key == key).values(**values))
+def change(connection: Connection, key: str, was: str = "", **values: Any) -> bool:
+    """Write down how a run goes on, if its state is what it `was`, where that is said; whether it was."""
+    query = update(RUNS).where(RUNS.c.key == key)
+    query = query.where(RUNS.c.state == was) if was else query
+    return connection.execute(query.values(**values)).rowcount > 0
 
 
 def redate(connection: Connection, run: RunRecord, now: float) -> None:

@@ -56,14 +56,17 @@ class Service:
         self._cases = CaseStore(state, task, int(settings.megapixels * 1e6))
         self._store = Store(self._database, self._references, task)
         self._lead, self._term, self._steady = Lead(self._database, task), 0, Steady()
-        self._trigger = Trigger(self._database, self._references, self._cases, plan, leads=self._lead.look)
+        ledger = SqlLedger(settings.ledger_url)
+        self._trigger = Trigger(
+            self._database, self._references, self._cases, plan, leads=self._lead.look, ledger=ledger
+        )
         self._grouping = Grouping(self._database, self._references, plan, leads=self._lead.look, alarmed=self._alarmed)
         self.annotation = annotation(
             settings, self._database, self._references, self._cases, self._lead, plan, self.hand_in
         )
         self._watcher = threading.Thread(target=self._watch, name="watcher", daemon=True)
         self._stopped = threading.Event()
-        self.past = Past(SqlLedger(settings.ledger_url), self._database, task)
+        self.past = Past(ledger, self._database, task)
         quality = Quality(task)
         self.collector = MonitorCollector(self._database, self._references, task, quality, self._lead)
         self.view = StateView(
@@ -161,6 +164,11 @@ class Service:
         """A person has a failed run carried through once more."""
         self._lead.demand()
         self._trigger.again(key, by.strip(), reason.strip())
+
+    def abandon(self, key: str, by: str, reason: str) -> None:
+        """A person has a run followed no longer."""
+        self._lead.demand()
+        self._trigger.abandon(key, by.strip(), reason.strip())
 
     def _watch(self) -> None:
         looked = pruned = float("-inf")

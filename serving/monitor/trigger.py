@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from datetime import datetime
 
-from parfocal_serving.monitor import records
+from parfocal_serving.monitor import records, runs_acts
 from parfocal_serving.monitor.cases import CaseStore
 from parfocal_serving.monitor.clock import DAY, STEP_SECONDS
 from parfocal_serving.monitor.database import Database
@@ -27,7 +27,7 @@ from parfocal_serving.monitor.standing import Watched, shown, standing
 from parfocal_serving.monitor.worth import Quality, lowest, to_label
 from sqlalchemy import Connection
 
-from parfocal.core.errors import UsageError
+from parfocal.core.protocols import Ledger
 from parfocal.core.types import Outcome
 from parfocal.triggers import policy
 from parfocal.triggers.policy import Facts, TriggerDecision
@@ -45,6 +45,7 @@ class Trigger(threading.Thread):
     Args:
         clock: unix seconds.
         leads: whether this monitor is the one that acts, seen anew at every step.
+        ledger: where runs on a cluster leave the gate's word.
     """
 
     def __init__(
@@ -55,12 +56,13 @@ class Trigger(threading.Thread):
         plan: Plan,
         clock: Callable[[], float] = time.time,
         leads: Callable[[], bool] = lambda: True,
+        ledger: Ledger | None = None,
     ) -> None:
         super().__init__(name="trigger", daemon=True)
         self._leads = leads
         self._database, self._references, self._cases = database, references, cases
         self._plan, self._clock, self._quality = plan, clock, Quality(plan.task)
-        self._runs = Runs(database, cases, plan.launcher, plan.task, clock, plan.outgoing)
+        self._runs = Runs(database, cases, plan.launcher, plan.task, clock, plan.outgoing, ledger)
         self._signal, self._over, self._alert = threading.Event(), threading.Event(), threading.Event()
 
     def wake(self, *, alert: bool = False) -> None:
@@ -100,19 +102,15 @@ class Trigger(threading.Thread):
         return FOLLOW_SECONDS if still else IDLE_SECONDS
 
     def again(self, key: str, by: str, reason: str) -> None:
-        """A person has a failed run carried through once more, under its own key.
-
-        Raises:
-            UsageError: there is no such run, or it did not fail.
-        """
+        """A person has a failed run carried through once more (`runs_acts`)."""
         with self._database.write() as connection:
-            found = next((run for run in records.runs(connection, self._plan.task) if run.key == key), None)
-            if found is None or found.state not in (records.FAILED, records.CANCELLED):
-                raise UsageError("there is no such run that failed", where=key, next="look at /api/state for the runs")
-            said = f"started again by {by}: {reason}"
-            now = self._clock()
-            records.decide(connection, found.task, found.instrument, "start", said, key, "{}", now)
-            records.change(connection, key, state=records.DECIDED, ended=None, error="")
+            runs_acts.again(connection, self._plan.task, key, by, reason, self._clock())
+        self.wake()
+
+    def abandon(self, key: str, by: str, reason: str) -> None:
+        """A person has a run followed no longer (`runs_acts`)."""
+        with self._database.write() as connection:
+            runs_acts.abandon(connection, self._plan.task, key, by, reason, self._clock())
         self.wake()
 
     def _redate(self) -> None:

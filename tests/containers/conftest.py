@@ -23,3 +23,8 @@ def engine() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def images(engine: None) -> None:
     containers_kit.images()
+
+
+@pytest.fixture(scope="session")
+def mlflow_image(engine: None) -> None:
+    containers_kit.mlflow_image()

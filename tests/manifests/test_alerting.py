@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import yaml
-from manifests_kit import MANIFESTS, MONITORING, ROOT, one, tool
+from manifests_kit import MANIFESTS, MONITORING, ROOT, kustomized, one, tool
 
 WORDS = {
     "groupBy": "group_by", "groupWait": "group_wait", "groupInterval": "group_interval",
@@ -142,4 +142,5 @@ def test_every_alert_has_a_page_that_says_what_to_do() -> None:
 
 def test_the_profile_is_the_overlays_namespace() -> None:
     profile = yaml.safe_load((MANIFESTS / "kubeflow" / "profile.yaml").read_text())
-    assert one("production", "Namespace", profile["metadata"]["name"])
+    (namespace,) = kustomized(MANIFESTS / "namespace")
+    assert profile["metadata"]["name"] == namespace["metadata"]["name"]

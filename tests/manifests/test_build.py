@@ -40,7 +40,7 @@ def test_a_misspelt_field_is_noticed() -> None:
 
 
 def test_custom_resources_have_the_fields_of_their_definition_and_no_others() -> None:
-    found = [value for value in built("production") if is_custom(value)]
+    found = [value for value in built("production+trainjobs") if is_custom(value)]
     found.append(yaml.safe_load((MANIFESTS / "kubeflow" / "profile.yaml").read_text()))
     assert {value["kind"] for value in found} == {kind for _, kind in SPECS}
     for value in found:
@@ -61,7 +61,14 @@ def test_no_object_is_there_twice_and_all_are_in_one_namespace(overlay: str) -> 
     assert len(set(names)) == len(names)
     cluster = {"Namespace", "PriorityClass"}
     assert {value["metadata"].get("namespace") for value in objects if value["kind"] not in cluster} == {"parfocal"}
-    assert one(overlay, "Namespace", "parfocal")
+
+
+def test_deleting_what_a_shared_cluster_runs_leaves_its_namespace_and_secrets() -> None:
+    kinds = {value["kind"] for value in built("production")}
+    assert not kinds & {"Namespace", "Secret", "Profile"}
+    (namespace,) = kustomized(MANIFESTS / "namespace")
+    assert namespace == one("local", "Namespace", "parfocal")
+    assert {value["metadata"].get("namespace", "parfocal") for value in built("production")} == {"parfocal"}
 
 
 def test_the_local_overlay_needs_nothing_that_a_fresh_cluster_lacks() -> None:

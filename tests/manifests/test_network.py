@@ -47,13 +47,25 @@ WAYS = {
         Way(Flow("monitoring", "monitor", 8081), "manifests/monitoring/scrape.yaml", "name: parfocal-monitor"),
     ),
 }  # fmt: skip
+WAYS["production+trainjobs"] = WAYS["production"]  # of Kubernetes' API a run may ask in any case: Argo does
+NODE = "169.254.20.10/32"
+"""Kubernetes' address of the cache of names on a pod's own node (NodeLocal DNSCache)."""
+NAMES = ("kube-system", NODE)
 CLINICS = {Flow("clients", "segmenter", 3000), Flow("clients", "monitor", 8081)}
-RUNS = {Flow("run", "mlflow", 5000), Flow("training", "mlflow", 5000), Flow("training", "training", "any")}
-"""MLFLOW_TRACKING_URI of the ConfigMap that pipelines/placement.py hands to every step; torchrun among its own."""
+RUNS = {Flow("run", "mlflow", 5000)}
+"""MLFLOW_TRACKING_URI of the ConfigMap that pipelines/placement.py hands to every step."""
+TRAININGS = {Flow("training", "mlflow", 5000), Flow("training", "training", "any")}
+"""The same address, which kubeflow_trainjob.PASSED hands on; torchrun, gloo and NCCL among their own."""
+MADE = {
+    "local": ((), set()),
+    "production": ((RUN, TRAINING), RUNS),
+    "production+trainjobs": ((RUN, TRAINING), RUNS | TRAININGS),
+}
+"""Pods that others make in an overlay, and whom they ask. Without the component a training reaches nobody."""
 
 
 def everybody(overlay: str) -> list[Pod]:
-    return [*pods(overlay), *([RUN, TRAINING] if overlay == "production" else [])]
+    return [*pods(overlay), *MADE[overlay][0]]
 
 
 def short(pod: Pod) -> str:
@@ -107,7 +119,7 @@ def across(overlay: str) -> set[Flow]:
                     ports = [number(port, pod) for port in rule.get("ports", [])] or ["any"]
                     ends = (short(pod), name) if direction == "egress" else (name, short(pod))
                     found |= {Flow(*ends, port) for port in ports}
-    return {flow for flow in found if flow.target != "kube-system"}
+    return {flow for flow in found if flow.target not in NAMES}
 
 
 def border(peers: list[dict[str, Any]] | None) -> list[str]:
@@ -116,7 +128,7 @@ def border(peers: list[dict[str, Any]] | None) -> list[str]:
     names = []
     for peer in peers:
         if "ipBlock" in peer:
-            names.append(OUTSIDE)
+            names.append(NODE if peer["ipBlock"]["cidr"] == NODE else OUTSIDE)
         elif labels := peer.get("namespaceSelector", {}).get("matchLabels"):
             names.append(labels.get("kubernetes.io/metadata.name", "clients"))
     return names
@@ -150,7 +162,7 @@ def value_of(overlay: str, entry: dict[str, Any]) -> str:
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
 def test_pods_of_the_namespace_reach_whom_they_ask_and_nobody_else(overlay: str) -> None:
-    assert inside(overlay) == asked(overlay) | (RUNS if overlay == "production" else set())
+    assert inside(overlay) == asked(overlay) | MADE[overlay][1]
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)

@@ -3,10 +3,9 @@
 import copy
 import re
 from decimal import Decimal
-from typing import Any
 
 import pytest
-from manifests_kit import OVERLAYS, ROOT, Pod, built, one, pods, walk
+from manifests_kit import MANIFESTS, OVERLAYS, ROOT, Pod, built, kustomized, one, pods, problems, walk
 
 PODS = [pytest.param(overlay, pod, id=f"{overlay}-{pod.name}") for overlay in OVERLAYS for pod in pods(overlay)]
 every_pod = pytest.mark.parametrize(("overlay", "pod"), PODS)
@@ -33,31 +32,6 @@ def test_a_quantity_that_an_api_server_refuses_is_noticed(text: object) -> None:
 
 def test_quantities_are_read_as_kubernetes_reads_them() -> None:
     assert [quantity(text) for text in ("250m", "2", "1.5Gi", "1k")] == [Decimal("0.25"), 2, 1610612736, 1000]
-
-
-def problems(pod: Pod) -> list[str]:
-    """What Pod Security `restricted` refuses, and what this house does."""
-    context = pod.spec.get("securityContext", {})
-    found = [] if context.get("runAsNonRoot") else ["may run as root"]
-    found += [] if context.get("runAsUser", 0) > 0 else ["no number for a user, so nobody can see that it is not root"]
-    found += [] if context.get("seccompProfile") == {"type": "RuntimeDefault"} else ["no seccomp profile"]
-    found += [name for name in ("hostNetwork", "hostPID", "hostIPC") if pod.spec.get(name)]
-    allowed = {"name", "emptyDir", "configMap", "secret", "projected", "persistentVolumeClaim"}
-    found += [f"volume {v['name']}" for v in pod.spec.get("volumes", []) if not v.keys() <= allowed]
-    found += [] if pod.spec.get("automountServiceAccountToken") is False else ["has a token for the Kubernetes API"]
-    for container in pod.containers:
-        found += [f"{container['name']}: {problem}" for problem in _container(container)]
-    return found
-
-
-def _container(container: dict[str, Any]) -> list[str]:
-    context = container.get("securityContext", {})
-    wanted = {
-        "allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True, "capabilities": {"drop": ["ALL"]},
-    }  # fmt: skip
-    found = [name for name, value in wanted.items() if context.get(name) != value]
-    found += ["privileged"] if context.get("privileged") else []
-    return found + ["a port of the node" for port in container.get("ports", []) if "hostPort" in port]
 
 
 @every_pod
@@ -202,7 +176,7 @@ def test_its_token_is_good_for_kubeflow_pipelines_alone() -> None:
     assert not [pod.name for pod in pods("local") if "serviceAccountToken" in str(pod.spec)]
 
 
-@pytest.mark.parametrize("overlay", OVERLAYS)
-def test_the_namespace_enforces_restricted(overlay: str) -> None:
-    labels = one(overlay, "Namespace", "parfocal")["metadata"]["labels"]
+def test_the_namespace_enforces_restricted() -> None:
+    (namespace,) = kustomized(MANIFESTS / "namespace")
+    labels = namespace["metadata"]["labels"]
     assert labels["pod-security.kubernetes.io/enforce"] == "restricted"

@@ -11,7 +11,7 @@ from typing import Any
 from urllib.error import HTTPError, URLError
 from urllib.request import Request, urlopen
 
-from parfocal.adapters import cluster_capacity, cluster_rights
+from parfocal.adapters import cluster_capacity, cluster_rights, cluster_trainings
 from parfocal.adapters.checks import Check
 from parfocal.adapters.cluster_rights import LIMITS
 from parfocal.adapters.kubeflow_remote import KubeflowSettings
@@ -30,7 +30,7 @@ DEFINITIONS = (
     (f"{OPERATOR}/v1alpha1", "alertmanagerconfigs", "the operator's Alertmanager wakes no trigger: update it"),
     ("metrics.k8s.io/v1beta1", "pods", "without a metrics server the segmenter is not scaled at all"),
     ("custom.metrics.k8s.io/v1beta1", "", "without prometheus-adapter the segmenter is scaled by its CPU alone"),
-    ("kubeflow.org/v1", "profiles", "a Kubeflow without profiles asks nobody for a right"),
+    ("kubeflow.org/v1", "profiles", "without profiles runs are in a namespace with nothing of ours: docs/cluster.md"),
     ("trainer.kubeflow.org/v1alpha1", "trainjobs", "without Kubeflow Trainer no training on several nodes"),
 )
 """API, resource in it, and what is lost without. The first two are installed by the production overlay."""
@@ -197,6 +197,10 @@ def _secrets(cluster: Cluster) -> Iterator[Check]:
             yield Check("secret", "ok", f"{name} has its {len(keys)} keys; not looked at")
 
 
+def _trainings(cluster: Cluster) -> Iterator[Check]:
+    yield from cluster_trainings.trainings(cluster.api, cluster.namespace, cluster.pipelines.service_account)
+
+
 def _core(cluster: Cluster) -> Any:
     from kubernetes import client
 
@@ -212,6 +216,7 @@ CHECKS: dict[str, Callable[[Cluster], Iterator[Check]]] = {
     "namespace": _namespace,
     "permission": _of(cluster_rights.of_mine),
     "trigger": _of(cluster_rights.of_trigger),
+    "trainjobs": _trainings,
     "api": _definitions,
     "storage": _of(cluster_capacity.storage),
     "gpu": _of(cluster_capacity.accelerators),

@@ -12,6 +12,8 @@ LIMITS = (5, 20)
 """Seconds to connect, and until an answer, of every call."""
 TRIGGER = "parfocal-monitor"
 """Service account under which runs are started."""
+RUNNER = "default-editor"
+"""Service account of the runs' pods, where nobody says another."""
 RUNS = "pipelines.kubeflow.org"
 
 
@@ -49,7 +51,7 @@ KINDS = (
     ("prometheusrules", "monitoring.coreos.com", True),
     ("servicemonitors", "monitoring.coreos.com", True),
 )
-"""What manifests/overlays/production consists of, and the secrets; a test compares the two."""
+"""What manifests/overlays/production consists of, manifests/namespace and the secrets; a test compares the two."""
 INSTALL = tuple(Right(verb, kind, group, spaced) for kind, group, spaced in KINDS for verb in ("create", "patch"))
 NEEDED = (
     Right("create", "runs", RUNS),
@@ -72,7 +74,7 @@ TOO_MUCH = (
 
 def of_mine(api: Any, namespace: str) -> Iterator[Check]:
     """What whoever asks lacks to install this."""
-    missing = [right for right in INSTALL if not _mine(api, right, namespace)]
+    missing = [right for right in INSTALL if not mine(api, right, namespace)]
     for right in missing:
         where = f"in {namespace}" if right.spaced else "in the whole cluster"
         yield Check("permission", "fail", f"you may not {right} {where}", "ask whoever runs the cluster for it")
@@ -83,11 +85,11 @@ def of_mine(api: Any, namespace: str) -> Iterator[Check]:
 def of_trigger(api: Any, namespace: str) -> Iterator[Check]:
     """What the account that starts runs lacks, and what it has and should not."""
     user = f"system:serviceaccount:{namespace}:{TRIGGER}"
-    missing = [right for right in NEEDED if not _theirs(api, right, namespace, user)]
+    missing = [right for right in NEEDED if not theirs(api, right, namespace, user)]
     for right in missing:
         advice = "apply manifests/kubeflow; where Kubeflow has no profiles it asks nobody, and this is no fault"
         yield Check("trigger", "warn", f"{TRIGGER} may not {right}", advice)
-    spare = [right for right in TOO_MUCH if _theirs(api, right, namespace, user)]
+    spare = [right for right in TOO_MUCH if theirs(api, right, namespace, user)]
     for right in spare:
         yield Check("trigger", "warn", f"{TRIGGER} may {right}, and never does", "look at its role bindings")
     if not missing and not spare:
@@ -100,7 +102,8 @@ def _attributes(right: Right, namespace: str) -> dict[str, Any]:
     return {"verb": right.verb, "group": right.group, "resource": resource, "subresource": sub, **where}
 
 
-def _mine(api: Any, right: Right, namespace: str) -> bool:
+def mine(api: Any, right: Right, namespace: str) -> bool:
+    """Whether whoever asks has a right."""
     from kubernetes import client
 
     body = {
@@ -113,7 +116,8 @@ def _mine(api: Any, right: Right, namespace: str) -> bool:
     )
 
 
-def _theirs(api: Any, right: Right, namespace: str, user: str) -> bool:
+def theirs(api: Any, right: Right, namespace: str, user: str) -> bool:
+    """Whether another user has a right."""
     from kubernetes import client
 
     body = {

@@ -1,18 +1,18 @@
 """Kubeflow Pipelines: what is compiled and where, and what a component's body needs besides its step.
 
-Running locally is in `kubeflow_local`, submitting to a cluster in `kubeflow_remote`; both are offered here by name.
+Running locally is in `kubeflow_local`, submitting to a cluster in `kubeflow_remote`, what a page shows in
+`kubeflow_shown` and `kubeflow_training`; all are offered here by name.
 kfp is imported when it is first used. The pipelines themselves are built on this package and never imported by it:
 they are found as installed folders and compiled in a process of their own.
 """
 
 from __future__ import annotations
 
-import math
 import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
@@ -23,12 +23,12 @@ from parfocal.adapters.kubeflow_docker import Containers
 from parfocal.adapters.kubeflow_local import LocalLauncher, LocalRun, run_local
 from parfocal.adapters.kubeflow_remote import KubeflowLauncher, KubeflowSettings, Submitted, submit
 from parfocal.adapters.kubeflow_schedule import Scheduled, schedule
+from parfocal.adapters.kubeflow_shown import show_dataset, show_decision, show_evaluation
 from parfocal.adapters.kubeflow_spec import Compiled
+from parfocal.adapters.kubeflow_training import show_training
 from parfocal.adapters.settings import Settings
 from parfocal.core import manifest
 from parfocal.core.errors import ParfocalError, UsageError
-from parfocal.core.scores import EVALUATION, Evaluation
-from parfocal.core.types import Decision
 
 __all__ = [
     "Compiled",
@@ -48,8 +48,10 @@ __all__ = [
     "run_local",
     "schedule",
     "sealed",
+    "show_dataset",
     "show_decision",
     "show_evaluation",
+    "show_training",
     "submit",
 ]
 
@@ -174,37 +176,9 @@ def sealed(*artifacts: Any) -> Iterator[tuple[Path, ...]]:
         artifact.metadata.update(kind=made.kind, checksum=made.checksum, code_version=made.code_version)
 
 
-def show_evaluation(folder: Path, metrics: Any, report: Any, summary: Any) -> None:
-    """Fill the artifacts that the Kubeflow UI renders from a sealed evaluation: mean Dice, report and summary."""
-    judged = Evaluation.model_validate_json((folder / EVALUATION).read_text())
-    for model, scores in judged.scores.items():
-        cells: dict[str, list[float]] = {}
-        for score in scores:
-            if "dice" in score.metrics:
-                cells.setdefault(f"dice {score.instrument} {score.structure} {model}", []).append(score.metrics["dice"])
-        _log(metrics, {name: sum(values) / len(values) for name, values in cells.items()})
-    shutil.copyfile(folder / "report.html", report.path)
-    shutil.copyfile(folder / "summary.md", summary.path)
-
-
-def show_decision(decision: Decision, folder: Path, metrics: Any, summary: Any) -> str:
-    """Fill the artifacts that the Kubeflow UI renders from a gate's decision, and return its outcome."""
-    _log(metrics, {f"{c.name} {c.instrument} {c.structure}".strip(): c.value for c in decision.checks})
-    metrics.metadata["outcome"] = decision.outcome.value
-    shutil.copyfile(folder / "summary.md", summary.path)
-    return decision.outcome.value
-
-
 def _on_shared(path: Path) -> Path | None:
     shared = os.environ.get(SHARED)
     return Path(shared, "artifacts", *path.parts[1:]) if shared else None
-
-
-def _log(metrics: Any, values: Mapping[str, float]) -> None:
-    """Kubeflow keeps metrics as JSON, which knows no NaN."""
-    for name, value in values.items():
-        if math.isfinite(value):
-            metrics.log_metric(name, float(value))
 
 
 def _compiled(package: str, file: str) -> dict[str, Path]:

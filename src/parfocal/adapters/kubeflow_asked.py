@@ -16,8 +16,8 @@ PATIENCE = 60.0
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0
 PASSING = {408, 425, 429, 500, 502, 503, 504}
 GONE = 410
-_ROLE = "the account must be allowed to create, get, list, watch, patch and delete trainjobs.trainer.kubeflow.org, " \
-    "and to list pods and get pods/log"  # fmt: skip
+_ROLE = "the account must be allowed to create, get, watch and delete trainjobs.trainer.kubeflow.org " \
+    "(to patch, where one is suspended), and to list pods and get pods/log"  # fmt: skip
 _RELEASE = "is Kubeflow Trainer 2.2 or newer?"
 _ACCOUNT = "look at the pod's service account and its token, or log in again"
 _LATER = "the same command goes on where it was"
@@ -103,7 +103,7 @@ def told(error: Exception) -> Exception:
     known = {
         400: UsageError(f"the API server refuses it: {said}", next=_RELEASE),
         401: OutsideServiceError("the API server does not know this process: 401", next=_ACCOUNT),
-        403: UsageError(f"the API server does not permit it: {said}", expected=_ROLE, next="see docs/cluster.md"),
+        403: UsageError(f"the API server does not permit it: {said}", expected=_ROLE, next="apply manifests/trainjobs"),
         404: AbsentError(said),
         409: PresentError(said),
         422: UsageError(f"the API server refuses it: {said}", next=_RELEASE),

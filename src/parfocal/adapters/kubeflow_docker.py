@@ -121,6 +121,14 @@ def runner(containers: Containers, state: Path, read: Sequence[Path]) -> Iterato
         yield local.DockerRunner(**containers.arguments())
 
 
+def named(values: Mapping[str, Any]) -> list[Path]:
+    """Folders of this machine among a pipeline's arguments: every ``*_uri``, and those of ``experiences``, a mapping
+    of instruments."""
+    uris = [value for name, value in values.items() if name.endswith("_uri")]
+    uris += dict(values.get("experiences") or {}).values()
+    return [Path(uri) for uri in uris if uri and "://" not in uri]
+
+
 def _shared() -> list[Path]:
     named = os.environ.get("PARFOCAL_SHARED", "")
     return [Path(named).absolute()] if named and "://" not in named else []

@@ -69,7 +69,12 @@ class Jobs:
         until = time.monotonic() + GONE_SECONDS
         while wait and self.find() is not None:
             if time.monotonic() > until:
-                raise OutsideServiceError("the job of an earlier attempt is not gone", where=self.name)
+                raise OutsideServiceError(
+                    "the job of an earlier attempt is not gone",
+                    where=f"trainjob {self.namespace}/{self.name}",
+                    expected=f"its pods to end within {GONE_SECONDS} s; one on a node that is dead ends with the node",
+                    next=f"kubectl -n {self.namespace} get pods -o wide; delete that node, or the pod with --force",
+                )
             time.sleep(1)
 
     def suspend(self) -> None:

@@ -88,7 +88,7 @@ def run_local(
 
 
 def _execute(
-    spec: Compiled, values: Mapping[str, str], root: Path, log: StepLog, file: Path, containers: Containers | None
+    spec: Compiled, values: Mapping[str, Any], root: Path, log: StepLog, file: Path, containers: Containers | None
 ) -> dict[str, str]:
     from kfp import components, dsl, local
 
@@ -105,19 +105,22 @@ def _execute(
 
 
 @contextmanager
-def _runner(values: Mapping[str, str], containers: Containers | None) -> Iterator[Any]:
+def _runner(values: Mapping[str, Any], containers: Containers | None) -> Iterator[Any]:
     """What starts the steps: this Python, or a container engine."""
     if containers is None:
         from kfp import local
 
         yield local.SubprocessRunner(use_venv=False)
         return
-    named = [Path(value) for name, value in values.items() if name.endswith("_uri") and value and "://" not in value]
-    with kubeflow_docker.runner(containers, Settings().state.absolute(), named) as runner:
+    read = kubeflow_docker.named(values)
+    with kubeflow_docker.runner(containers, Settings().state.absolute(), read) as runner:
         yield runner
 
 
-def _absolute(name: str, value: str) -> str:
+def _absolute(name: str, value: Any) -> Any:
+    """With every folder by its whole path: the steps' working directory is another."""
+    if name == "experiences":
+        return {instrument: _absolute("_uri", place) for instrument, place in value.items()}
     return str(Path(value).absolute()) if name.endswith("_uri") and "://" not in value else value
 
 

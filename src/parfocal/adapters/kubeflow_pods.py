@@ -11,12 +11,15 @@ from types import TracebackType
 from typing import Any, Self
 
 from parfocal.adapters.kubeflow_asked import LIMITS, message, passes
+from parfocal.adapters.kubeflow_lost import taken
 from parfocal.adapters.kubeflow_trainjob import CONTAINER
 from parfocal.core.protocols import Reporter
 
 LABEL = "jobset.sigs.k8s.io/jobset-name"
 INDEX = "batch.kubernetes.io/job-completion-index"
 LOOK_SECONDS = 5.0
+LAST_SECONDS = 5.0
+"""A job that has ended is given so long for the last lines of its pods."""
 SILENT_SECONDS = 600.0
 """A pod that writes nothing for so long is asked again."""
 LAST = 15
@@ -41,6 +44,7 @@ class Pods:
         self._threads: dict[str, threading.Thread] = {}
         self._lines: dict[str, deque[str]] = {}
         self._reasons: dict[str, str] = {}
+        self._taken: dict[str, str] = {}
         self._looking = threading.Thread(target=self._look, name="pods", daemon=True)
 
     def __enter__(self) -> Self:
@@ -58,7 +62,7 @@ class Pods:
             with suppress(Exception):
                 self._see()
         self._stop.set()
-        until = time.monotonic() + LOOK_SECONDS
+        until = time.monotonic() + LAST_SECONDS
         for thread in (self._looking, *self._threads.values()):
             thread.join(max(0.0, until - time.monotonic()))
 
@@ -67,6 +71,11 @@ class Pods:
         with self._lock:
             reasons = [f"[{pod}] {reason}" for pod, reason in self._reasons.items()]
             return reasons + [f"[{pod}] {line}" for pod, lines in self._lines.items() for line in lines]
+
+    def taken(self) -> list[str]:
+        """Pods that Kubernetes took away, by whom and why; those that are gone by now too."""
+        with self._lock:
+            return list(self._taken.values())
 
     def _look(self) -> None:
         while not self._stop.is_set():
@@ -87,17 +96,20 @@ class Pods:
                 self._reasons[found] = reason
                 if not reason:
                     del self._reasons[found]
+                if by := taken(pod):
+                    self._taken[found] = f"{node(pod)} was taken: {by}"
             if changed and reason:
                 self._reporter.note(f"[{node(pod)}] {reason}")
             if pod["status"].get("phase") in ("Running", "Succeeded", "Failed"):
                 self._follow(found, node(pod))
 
     def _follow(self, pod: str, node: str) -> None:
-        if pod in self._threads or len(self._threads) >= FOLLOWED:
-            return
-        self._lines[pod] = deque(maxlen=LAST)
-        self._threads[pod] = threading.Thread(target=self._read, args=(pod, node), name=pod, daemon=True)
-        self._threads[pod].start()
+        with self._lock:  # `finish` looks too, perhaps at the same time
+            if pod in self._threads or len(self._threads) >= FOLLOWED:
+                return
+            self._lines[pod] = deque(maxlen=LAST)
+            self._threads[pod] = threading.Thread(target=self._read, args=(pod, node), name=pod, daemon=True)
+            self._threads[pod].start()
 
     def _read(self, pod: str, node: str) -> None:
         """Tell a pod's lines until it has written its last; a connection that breaks is made again."""
@@ -148,7 +160,9 @@ def node(pod: dict[str, Any]) -> str:
 def why(pod: dict[str, Any]) -> str:
     """Why a pod waits or has died; empty while there is nothing to say."""
     status = pod["status"]
-    if status.get("reason"):  # Evicted, Preempting, NodeLost
+    if by := taken(pod):
+        return by
+    if status.get("reason"):
         return f"{status['reason']}: {status.get('message', '')}"
     for one in status.get("containerStatuses", []):
         waiting, ended = (one.get("state", {}).get(kind) or {} for kind in ("waiting", "terminated"))

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import io
-import json
-import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -15,10 +12,15 @@ from typing import Any
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from parfocal.adapters import kubeflow_answers
+from parfocal.adapters.kubeflow_answers import RefusedError, patiently
 from parfocal.adapters.kubeflow_spec import Compiled
+from parfocal.adapters.kubeflow_there import answered, experiment, named, or_none, uploaded
 from parfocal.core.errors import OutsideServiceError, UsageError
 
 CONNECT_SECONDS, ANSWER_SECONDS = 10, 60
+PATIENCE = 60.0
+"""Seconds for which a busy API is asked again, for a person who waits."""
 STATES = {
     "PENDING": "pending",
     "RUNNING": "running",
@@ -30,6 +32,8 @@ STATES = {
     "CANCELED": "cancelled",
 }
 """The API's words in those of `parfocal.core.protocols.Launcher`."""
+NO_ROUTE = "Not Found"
+"""What the API's gateway says of an address that it does not know, as of a wrong PARFOCAL_KFP_HOST; no run is lost."""
 
 
 class KubeflowSettings(BaseSettings):
@@ -75,35 +79,46 @@ class Submitted:
 
 
 def submit(
-    pipeline: Path, arguments: Mapping[str, str], *, name: str, settings: KubeflowSettings | None = None
+    pipeline: Path,
+    arguments: Mapping[str, str],
+    *,
+    name: str,
+    settings: KubeflowSettings | None = None,
+    patience: float | None = None,
 ) -> Submitted:
     """Send a compiled pipeline to the API, unless it is there, and start a run of it, unless one of that name lives.
 
-    The pipeline's version is named after the file's digest, so that the same file is uploaded once.
+    The pipeline's version is named after the file's digest, so that the same file is uploaded once. A run whose start
+    was answered by nobody is found by its name when the same is sent again, here or by the caller.
 
     Args:
         pipeline: compiled YAML.
         arguments: exactly those of the pipeline.
         name: of the run; in an experiment one name starts one run that has not failed.
         settings: default: from the environment.
+        patience: seconds for which a busy API is asked again; None: a minute.
 
     Raises:
-        UsageError: the arguments are not the pipeline's.
-        OutsideServiceError: the API cannot be reached, or refuses.
+        UsageError: the arguments are not the pipeline's, or the API refuses for good (`RefusedError`).
+        OutsideServiceError: the API cannot be reached, or is busy (`BusyError`).
     """
     spec = Compiled.read(pipeline)
     values = spec.check(arguments)
     settings = settings or KubeflowSettings()
+    return patiently(lambda: _submit(spec, values, name, settings), PATIENCE if patience is None else patience)
+
+
+def _submit(spec: Compiled, values: Mapping[str, Any], name: str, settings: KubeflowSettings) -> Submitted:
     with asked(settings):
         client = connected(settings)
-        experiment = answered(client.create_experiment(settings.experiment, namespace=or_none(settings.namespace)))
-        run_id = _living(client, experiment.experiment_id, name, settings)
+        experiment_id = experiment(client, settings.experiment, settings.namespace)
+        run_id = _living(client, experiment_id, name, settings)
         created = run_id is None
         if created:
-            pipeline_id, version_id = uploaded(client, spec, settings)
+            pipeline_id, version_id = uploaded(client, spec, settings.namespace)
             run_id = answered(
                 client.run_pipeline(
-                    experiment_id=experiment.experiment_id,
+                    experiment_id=experiment_id,
                     job_name=name,
                     params=values,
                     pipeline_id=pipeline_id,
@@ -121,13 +136,34 @@ class KubeflowLauncher:
         self.settings = settings or KubeflowSettings()
 
     def launch(self, pipeline: Path, arguments: Mapping[str, str], *, name: str) -> str:
-        """Submit it and return the run's id; a name that runs or has succeeded is not started again."""
-        return submit(pipeline, arguments, name=name, settings=self.settings).run_id
+        """Submit it and return the run's id; a name that runs or has succeeded is not started again.
+
+        It is asked once: whoever launches has other things to do, and comes again.
+
+        Raises:
+            UsageError: it is refused, and would be again (`RefusedError`).
+            OutsideServiceError: it may be launched later.
+        """
+        return submit(pipeline, arguments, name=name, settings=self.settings, patience=0.0).run_id
 
     def state(self, run_id: str) -> str:
-        """``pending``, ``running``, ``succeeded``, ``failed`` or ``cancelled``."""
-        with asked(self.settings):
-            run = answered(connected(self.settings).get_run(run_id))
+        """``pending``, ``running``, ``succeeded``, ``failed`` or ``cancelled``.
+
+        Raises:
+            UsageError: there is no such run any more.
+            OutsideServiceError: the API does not say; the run may well live.
+        """
+        try:
+            with asked(self.settings):
+                run = answered(connected(self.settings).get_run(run_id))
+        except RefusedError as error:
+            if error.status in (404, 410) and error.said not in ("", NO_ROUTE):
+                raise UsageError(
+                    "the run is no longer at Kubeflow: somebody deleted it",
+                    where=f"run {run_id}",
+                    next="start it once more, or let the next alarm do it",
+                ) from None
+            raise OutsideServiceError(error.what, where=error.where, next=error.next) from None
         return STATES.get(run.state, "pending")
 
 
@@ -135,9 +171,10 @@ def connected(settings: KubeflowSettings) -> Any:
     """A `kfp.Client` that waits for no answer longer than a minute.
 
     Stock, it waits for ever, and where no namespace is set it asks the server five times with pauses what a server
-    that said no once will say again.
+    that said no once will say again; and it sleeps for as long as a Retry-After says, unseen.
     """
     import kfp
+    import urllib3
     from kfp.client import ServiceAccountTokenVolumeCredentials
 
     limits = (CONNECT_SECONDS, ANSWER_SECONDS)
@@ -156,29 +193,12 @@ def connected(settings: KubeflowSettings) -> Any:
     )
     rest = client._run_api.api_client.rest_client
     rest.request = partial(_limited, rest.request, limits)
+    rest.pool_manager.connection_pool_kw["retries"] = urllib3.Retry(connect=2, read=0, respect_retry_after_header=False)
     return client
 
 
 def _limited(request: Any, limits: tuple[int, int], *args: Any, **named: Any) -> Any:
     return request(*args, **{**named, "_request_timeout": named.get("_request_timeout") or limits})
-
-
-def uploaded(client: Any, spec: Compiled, settings: KubeflowSettings) -> tuple[str, str]:
-    """Ids of the pipeline and of the version with exactly this file, made where they are missing."""
-    namespace = or_none(settings.namespace)
-    found = client.list_pipelines(filter=named(spec.name), namespace=namespace).pipelines
-    if found:
-        pipeline_id = found[0].pipeline_id
-    else:
-        wanted = client.api_models.V2beta1Pipeline(
-            name=spec.name, display_name=spec.name, description=spec.description, namespace=namespace
-        )
-        pipeline_id = answered(client.pipelines.pipeline_service_create_pipeline(pipeline=wanted)).pipeline_id
-    versions = client.list_pipeline_versions(pipeline_id, filter=named(spec.version)).pipeline_versions
-    if versions:
-        return pipeline_id, versions[0].pipeline_version_id
-    made = client.upload_pipeline_version(str(spec.file), spec.version, pipeline_id=pipeline_id)
-    return pipeline_id, answered(made).pipeline_version_id
 
 
 def _living(client: Any, experiment_id: str, name: str, settings: KubeflowSettings) -> str | None:
@@ -190,64 +210,10 @@ def _living(client: Any, experiment_id: str, name: str, settings: KubeflowSettin
     return str(living[0].run_id) if living else None
 
 
-def named(name: str) -> str:
-    return json.dumps({"predicates": [{"operation": "EQUALS", "key": "display_name", "stringValue": name}]})
-
-
-def or_none(text: str) -> str | None:
-    return text or None
-
-
-def answered(made: Any) -> Any:
-    """The same object, when the server filled it in. A login page comes with status 200 and fills in nothing."""
-    ids = ("recurring_run_id", "run_id", "pipeline_version_id", "pipeline_id", "experiment_id")
-    if not any(getattr(made, name, None) for name in ids):
-        raise OutsideServiceError(
-            "the answer is not from a Kubeflow Pipelines API",
-            next="look at PARFOCAL_KFP_HOST, and whether a login page stands before it (PARFOCAL_KFP_TOKEN)",
-        )
-    return made
-
-
 @contextmanager
 def asked(settings: KubeflowSettings) -> Iterator[None]:
-    """Kubeflow's errors in this program's words; its chatter kept from standard output."""
-    from kfp_server_api import ApiException
-    from urllib3.exceptions import HTTPError
-
-    where = settings.host or "the cluster's own Kubeflow Pipelines"
+    """Kubeflow's errors in this program's words (`kubeflow_answers`)."""
     if settings.token_file and not settings.token_file.is_file():
         raise UsageError("the token file is not there", where=settings.token_file)
-    try:
-        with redirect_stdout(io.StringIO()), warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    except ApiException as error:
-        if error.status in (401, 403):
-            raise OutsideServiceError(
-                f"Kubeflow Pipelines does not let us in: {error.status} {error.reason}",
-                where=where,
-                next="set PARFOCAL_KFP_TOKEN or PARFOCAL_KFP_TOKEN_FILE, and PARFOCAL_KFP_NAMESPACE to a namespace "
-                "where that account may run pipelines",
-            ) from None
-        raise OutsideServiceError(
-            f"Kubeflow Pipelines answered {error.status} {error.reason}: {_message(error.body)}", where=where
-        ) from None
-    except (HTTPError, OSError) as error:
-        raise OutsideServiceError(
-            f"Kubeflow Pipelines cannot be reached: {error}",
-            where=where,
-            next="look at PARFOCAL_KFP_HOST and at the way there, then send the same again",
-        ) from None
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise OutsideServiceError(
-            f"the answer is not from a Kubeflow Pipelines API: {error}", where=where, next="look at PARFOCAL_KFP_HOST"
-        ) from None
-
-
-def _message(body: Any) -> str:
-    """The sentence in the API's answer, or the start of whatever came."""
-    try:
-        return str(json.loads(body)["message"])
-    except (TypeError, ValueError, KeyError):
-        return str(body)[:500]
+    with kubeflow_answers.asked(settings.host or "the cluster's own Kubeflow Pipelines"):
+        yield

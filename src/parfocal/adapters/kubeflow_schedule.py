@@ -7,16 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from parfocal.adapters.kubeflow_remote import (
-    KubeflowSettings,
-    answered,
-    asked,
-    connected,
-    named,
-    or_none,
-    uploaded,
-)
+from parfocal.adapters.kubeflow_answers import patiently
+from parfocal.adapters.kubeflow_remote import PATIENCE, KubeflowSettings, asked, connected
 from parfocal.adapters.kubeflow_spec import Compiled
+from parfocal.adapters.kubeflow_there import answered, experiment, named, or_none, uploaded
 from parfocal.core.errors import UsageError
 
 TIME = "[[ScheduledTime]]"
@@ -51,14 +45,29 @@ def schedule(
     spec = Compiled.read(pipeline)
     values, fields = _checked(spec, arguments), _fields(cron)
     settings = settings or KubeflowSettings()
+    made, created, same = patiently(lambda: _scheduled(spec, values, name, fields, settings), PATIENCE)
+    if not same:
+        raise UsageError(
+            f"there is another recurring run '{name}'",
+            where=settings.host,
+            next="delete it on Kubeflow's page, or give this one another name (--name)",
+        )
+    url = f"{settings.host.rstrip('/')}/#/recurringrun/details/{made.recurring_run_id}"
+    return Scheduled(str(made.recurring_run_id), url, created)
+
+
+def _scheduled(
+    spec: Compiled, values: dict[str, Any], name: str, fields: str, settings: KubeflowSettings
+) -> tuple[Any, bool, bool]:
+    """The recurring run of that name, whether it was made now, and whether it is what was asked for."""
     with asked(settings):
         client = connected(settings)
-        experiment = answered(client.create_experiment(settings.experiment, namespace=or_none(settings.namespace)))
-        pipeline_id, version_id = uploaded(client, spec, settings)
-        found = _found(client, experiment.experiment_id, name, settings)
+        experiment_id = experiment(client, settings.experiment, settings.namespace)
+        pipeline_id, version_id = uploaded(client, spec, settings.namespace)
+        found = _found(client, experiment_id, name, settings)
         made = found or answered(
             client.create_recurring_run(
-                experiment_id=experiment.experiment_id,
+                experiment_id=experiment_id,
                 job_name=name,
                 description=spec.description,
                 cron_expression=fields,
@@ -70,15 +79,7 @@ def schedule(
                 service_account=or_none(settings.service_account),
             )
         )
-        same = _means(made) == (version_id, fields, values)
-    if found and not same:
-        raise UsageError(
-            f"there is another recurring run '{name}'",
-            where=settings.host,
-            next="delete it on Kubeflow's page, or give this one another name (--name)",
-        )
-    url = f"{settings.host.rstrip('/')}/#/recurringrun/details/{made.recurring_run_id}"
-    return Scheduled(str(made.recurring_run_id), url, created=found is None)
+        return made, found is None, found is None or _means(made) == (version_id, fields, values)
 
 
 def _checked(spec: Compiled, arguments: Mapping[str, str]) -> dict[str, Any]:

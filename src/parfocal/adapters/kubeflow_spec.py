@@ -65,20 +65,24 @@ class Compiled:
     def check(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
         """The arguments, when they are exactly those of the pipeline and none but `config` is empty.
 
-        What the pipeline wants as an object may be given as the text of one (JSON).
+        What the pipeline wants as an object may be given as the text of one (JSON), a number likewise. A number that
+        has a default may be left out, and is then left to the pipeline.
 
         Raises:
-            UsageError: one is missing, empty, unknown, or no object where there should be one.
+            UsageError: one is missing, empty, unknown, or no object or number where there should be one.
         """
-        missing = [name for name in self.inputs if not arguments.get(name) and (name != "config")]
+        left = [name for name in self.inputs if name not in arguments and self._number_with_default(name)]
+        missing = [name for name in self.inputs if not arguments.get(name) and name not in ("config", *left)]
         unknown = sorted(set(arguments) - set(self.inputs))
         if missing or unknown:
             said = "; ".join(filter(None, (_said("without", missing), _said("unknown", unknown))))
             raise UsageError(f"wrong arguments: {said}", where=self.name, expected=", ".join(self.inputs))
-        return {name: self._typed(name, arguments.get(name, "")) for name in self.inputs}
+        return {name: self._typed(name, arguments.get(name, "")) for name in self.inputs if name not in left}
 
     def _typed(self, name: str, value: Any) -> Any:
-        declared = self.documents[0]["root"]["inputDefinitions"]["parameters"][name]["parameterType"]
+        declared = self._declared(name)["parameterType"]
+        if declared == "NUMBER_INTEGER":
+            return self._whole(name, value)
         if declared != "STRUCT" or isinstance(value, dict):
             return value
         try:
@@ -89,10 +93,31 @@ class Compiled:
             raise UsageError(f"'{name}' is not a JSON object", where=self.name, expected=self.inputs[name])
         return read
 
+    def _whole(self, name: str, value: Any) -> int:
+        try:
+            return int(value)
+        except ValueError:
+            raise UsageError(
+                f"'{name}' is not a whole number: {value}", where=self.name, expected=self.inputs[name]
+            ) from None
+
+    def _number_with_default(self, name: str) -> bool:
+        declared = self._declared(name)
+        return declared["parameterType"] == "NUMBER_INTEGER" and "defaultValue" in declared
+
+    def _declared(self, name: str) -> dict[str, Any]:
+        said: dict[str, Any] = self.documents[0]["root"]["inputDefinitions"]["parameters"][name]
+        return said
+
     @property
     def version(self) -> str:
         """Of exactly this file."""
         return f"{self.name}-{self.digest[:12]}"
+
+    @property
+    def version_title(self) -> str:
+        """Of exactly this file, for people."""
+        return f"{self.title} ({self.digest[:12]})"
 
     @property
     def images(self) -> list[str]:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import cached_property
 from typing import Any, NoReturn
 
+from parfocal.adapters import kubeflow_lost
 from parfocal.adapters.cluster_doctor import connect
 from parfocal.adapters.kubeflow_jobs import SUSPENDED, Jobs, conditions, state
 from parfocal.adapters.kubeflow_pods import Pods
@@ -38,12 +40,14 @@ class TrainJobExecutor:
 
     def execute(self, work: Work, reporter: Reporter) -> None:
         """Have `work` done by a TrainJob; one of the same key that is there already is watched on, or replaced when it
-        has ended. A job that was done is deleted; one that failed stays to be looked at until the next attempt.
+        has ended. A job that was done is deleted; one that failed stays to be looked at until the next attempt. One
+        that lost a node is replaced by another, from the checkpoint, as often as the settings say.
 
         Raises:
             ParfocalError: the step's own error.
             UsageError: the cluster refuses the job, or one of this key does something else.
-            OutsideServiceError: the job failed without a word of the step's, or the API server is away.
+            OutsideServiceError: the job failed without a word of the step's, a node was lost too often, or the API
+                server is away.
         """
         check(work, self.settings)
         jobs = Jobs(self._given or connect(), self.settings.namespace, name(work))
@@ -51,12 +55,16 @@ class TrainJobExecutor:
         place = folder(work)
         place.mkdir(parents=True, exist_ok=True)
         with _ended(lambda: self._let_go(jobs)):
-            if self._begin(jobs, wanted, reporter, lambda: self._prepare(work)):
-                reporter.note(f"TrainJob {jobs.namespace}/{jobs.name} of {work.nodes} nodes is asked for")
-            else:
-                reporter.note(f"TrainJob {jobs.namespace}/{jobs.name} is there already and is watched on")
-            with Pods(jobs.api, jobs.namespace, jobs.name, reporter) as pods:
-                self._watch(jobs, work, pods)
+            for attempt in range(self.settings.retries + 1):
+                if self._begin(jobs, wanted, reporter, lambda: self._prepare(work)):
+                    reporter.note(f"TrainJob {jobs.namespace}/{jobs.name} of {work.nodes} nodes is asked for")
+                else:
+                    reporter.note(f"TrainJob {jobs.namespace}/{jobs.name} is there already and is watched on")
+                with Pods(jobs.api, jobs.namespace, jobs.name, reporter) as pods:
+                    lost = self._watch(jobs, work, pods)
+                if not lost:
+                    break
+                self._wait(jobs, attempt, lost, pods, reporter)
         with suppress(ParfocalError):  # what was asked for is done
             jobs.delete()
 
@@ -87,8 +95,8 @@ class TrainJobExecutor:
             return True
         return self._begin(jobs, wanted, reporter, prepare)  # somebody was quicker
 
-    def _watch(self, jobs: Jobs, work: Work, pods: Pods) -> None:
-        """Return when the job is complete.
+    def _watch(self, jobs: Jobs, work: Work, pods: Pods) -> str:
+        """Return nothing when the job is complete; what was lost when another one may go on from the checkpoint.
 
         Raises:
             ParfocalError: it failed, or its step said what another attempt would say too.
@@ -96,14 +104,37 @@ class TrainJobExecutor:
         for job in jobs.states():
             error = elsewhere.failure(folder(work))
             if state(job) == "Complete":
-                return
+                return ""
             if state(job) == "Failed":
                 pods.finish()
-                self._raise(jobs, job, error, pods)
+                error = elsewhere.failure(folder(work))
+                lost = kubeflow_lost.lost(job, error, pods.taken(), pods.last())
+                return lost or self._raise(jobs, job, error, pods)
             if error is not None and error.exit_code in elsewhere.FINAL:
                 pods.finish()
                 jobs.delete()
                 raise error
+        raise AssertionError("jobs are watched until something is raised")
+
+    def _wait(self, jobs: Jobs, attempt: int, lost: str, pods: Pods, reporter: Reporter) -> None:
+        """Give the cluster time to bring another node.
+
+        Raises:
+            OutsideServiceError: it had been the last attempt.
+        """
+        if attempt == self.settings.retries:
+            raise OutsideServiceError(
+                f"the TrainJob lost a node, {attempt + 1} times in a row; the last time {lost}",
+                where=f"trainjob {jobs.namespace}/{jobs.name}",
+                expected="\n    ".join(
+                    ("nodes that stay until the next checkpoint; the pods said last:", *pods.last())
+                ),
+                next="the same step goes on from its checkpoint; nodes that are not spot, or PARFOCAL_TRAINJOB_RETRIES",
+            )
+        pause = kubeflow_lost.BACKOFF_SECONDS * 2**attempt
+        left = self.settings.retries - attempt
+        reporter.note(f"{lost}; another job goes on from the checkpoint in {pause:g} s, {left} may be lost")
+        time.sleep(pause)
 
     def _raise(self, jobs: Jobs, job: dict[str, Any], error: ParfocalError | None, pods: Pods) -> NoReturn:
         if error is not None:

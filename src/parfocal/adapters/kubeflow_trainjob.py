@@ -64,7 +64,12 @@ class TrainJobSettings(BaseSettings):
     runtime: str = Field(
         default="torch-distributed",
         validation_alias="PARFOCAL_TRAINJOB_RUNTIME",
-        description="ClusterTrainingRuntime of PyTorch",
+        description="of PyTorch, with a job and a container `node`",
+    )
+    runtime_kind: Literal["ClusterTrainingRuntime", "TrainingRuntime"] = Field(
+        default="ClusterTrainingRuntime",
+        validation_alias="PARFOCAL_TRAINJOB_RUNTIME_KIND",
+        description="TrainingRuntime: one of the namespace, as in manifests/trainjobs",
     )
     image: str = Field(default="", validation_alias="PARFOCAL_IMAGE", description="of the components")
     claim: str = Field(
@@ -89,6 +94,12 @@ class TrainJobSettings(BaseSettings):
     )
     seconds: int | None = Field(
         default=None, ge=1, validation_alias="PARFOCAL_TRAINJOB_SECONDS", description="a job that takes longer fails"
+    )
+    retries: int = Field(
+        default=3,
+        ge=0,
+        validation_alias="PARFOCAL_TRAINJOB_RETRIES",
+        description="more jobs, from the checkpoint, after one that lost a node: after 30 s, 60 s, 120 s ...",
     )
     ended: Literal["delete", "suspend", "leave"] = Field(
         default="delete",
@@ -146,7 +157,7 @@ def described(work: Work, settings: TrainJobSettings) -> dict[str, Any]:
         },
     }
     spec: dict[str, Any] = {
-        "runtimeRef": {"apiGroup": GROUP, "kind": "ClusterTrainingRuntime", "name": settings.runtime},
+        "runtimeRef": {"apiGroup": GROUP, "kind": settings.runtime_kind, "name": settings.runtime},
         "trainer": trainer,
         "runtimePatches": [_patch(settings)],
     }

@@ -3,26 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
-from functools import reduce
 from typing import Any
 from urllib.parse import quote
 
 import click
 
-Command = Callable[..., None]
-SECONDS = 30
-URL = click.option("--url", default="", help="Of the monitor. Default: PARFOCAL_MONITOR_URL, or the one here.")
-SIGNED = (
-    click.option("--by", default="", help="Who says so. A token's name goes before it."),
-    click.option("--reason", required=True, help="Why; it is kept."),
-    URL,
-)
-
-
-def _signed(command: Command) -> Command:
-    return reduce(lambda made, option: option(made), reversed(SIGNED), command)
+from parfocal.cli.asking import URL, ask, signed
 
 
 @click.command()
@@ -37,7 +25,7 @@ def candidates(url: str, as_json: bool) -> None:
         parfocal monitor candidates
         parfocal monitor name 3f1c9a20 clinic-north --by Ada --reason "new camera since Monday"
     """
-    found = _ask("GET", url, "/api/candidates")
+    found = ask("GET", url, "/api/candidates")
     if as_json:
         click.echo(json.dumps(found, indent=1))
         return
@@ -53,7 +41,7 @@ def candidates(url: str, as_json: bool) -> None:
 @click.command()
 @click.argument("candidate")
 @click.argument("instrument")
-@_signed
+@signed
 def name(candidate: str, instrument: str, by: str, reason: str, url: str) -> None:
     """Say that CANDIDATE is INSTRUMENT: a new one, or a known one whose cases came undeclared.
 
@@ -66,7 +54,7 @@ def name(candidate: str, instrument: str, by: str, reason: str, url: str) -> Non
 @click.command()
 @click.argument("candidate")
 @click.argument("into")
-@_signed
+@signed
 def merge(candidate: str, into: str, by: str, reason: str, url: str) -> None:
     """Make CANDIDATE part of the candidate INTO, which keeps its id and its name."""
     _act(url, candidate, "merge", {"into": into, "by": by, "reason": reason})
@@ -74,7 +62,7 @@ def merge(candidate: str, into: str, by: str, reason: str, url: str) -> None:
 
 @click.command()
 @click.argument("candidate")
-@_signed
+@signed
 def dismiss(candidate: str, by: str, reason: str, url: str) -> None:
     """Say that CANDIDATE is no instrument: test charts, say. Later cases like it are not shown again."""
     _act(url, candidate, "dismiss", {"by": by, "reason": reason})
@@ -84,46 +72,7 @@ COMMANDS = (candidates, name, merge, dismiss)
 
 
 def _act(url: str, candidate: str, what: str, body: Mapping[str, str]) -> None:
-    _say(_ask("POST", url, f"/candidates/{quote(candidate, safe='')}/{what}", body))
-
-
-def _ask(method: str, url: str, path: str, body: Mapping[str, str] | None = None) -> Any:
-    """The monitor's answer.
-
-    Raises:
-        UsageError: it refused, or no monitor is known.
-        OutsideServiceError: it does not answer.
-    """
-    import httpx
-
-    from parfocal.adapters import Settings
-    from parfocal.core.errors import OutsideServiceError, UsageError
-
-    settings = Settings()
-    address = url or settings.monitor_url or _here(settings)
-    headers = {"Authorization": f"Bearer {settings.token}"} if settings.token else {}
-    try:
-        reply = httpx.request(method, f"{address.rstrip('/')}{path}", json=body, headers=headers, timeout=SECONDS)
-        said = reply.json()
-    except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
-        raise OutsideServiceError(f"the monitor does not answer: {error}", where=address) from None
-    if reply.status_code >= 400:
-        told = said.get("error", {}) if isinstance(said, dict) else {}
-        kind = OutsideServiceError if reply.status_code >= 500 else UsageError
-        parts = {name: str(told.get(name, "")) for name in ("where", "expected", "next")}
-        raise kind(str(told.get("what") or f"the monitor said {reply.status_code}"), **parts)
-    return said
-
-
-def _here(settings: Any) -> str:
-    """Address of the monitor that runs on this state folder."""
-    from parfocal.adapters import local_record
-    from parfocal.core.errors import UsageError
-
-    for record in local_record.running(settings.state.resolve()):
-        if address := record["services"].get("monitor", {}).get("address"):
-            return str(address)
-    raise UsageError("no monitor runs here", next="give --url, or set PARFOCAL_MONITOR_URL or PARFOCAL_STATE")
+    _say(ask("POST", url, f"/candidates/{quote(candidate, safe='')}/{what}", body))
 
 
 def _say(one: Mapping[str, Any]) -> None:

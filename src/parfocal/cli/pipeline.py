@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from parfocal.cli.approving import approve
 from parfocal.cli.console import Options, common
 from parfocal.core.config import Config
 from parfocal.core.errors import UsageError
@@ -26,6 +27,7 @@ EXPERIENCE = click.option(
 )
 CHAMPION = click.option("--champion", default="champion", show_default=True, help="Bundle folder, version or alias.")
 KEY = click.option("--key", default="", help="Idempotency key. Default: from the pipeline, its inputs and settings.")
+SHARDS = click.option("--shards", type=click.IntRange(1), help="Of `sharded`: parts preprocessed side by side.")
 HOST = click.option("--host", default="", help="Kubeflow Pipelines API. Default: PARFOCAL_KFP_HOST.")
 NAMESPACE = click.option("--namespace", default="", help="Profile namespace. Default: PARFOCAL_KFP_NAMESPACE.")
 EXPERIMENT = click.option("--experiment", default="", help="Experiment; made if it is not there.")
@@ -35,10 +37,14 @@ EXPERIMENT = click.option("--experiment", default="", help="Experiment; made if 
 def pipeline() -> None:
     """List, compile, run, submit and schedule the Kubeflow pipelines.
 
-    `initial` makes a first model; `continual` teaches the champion a new experience, `fleet` several, one after the
-    other. `run` executes the compiled YAML on this machine with kfp.local, a process a step; `submit` sends the same
-    file to a Kubeflow Pipelines API, and `schedule` has that start it by the clock.
+    `initial` makes a first model, `sharded` likewise of images that are preprocessed in parts; `continual` teaches the
+    champion a new experience, `fleet` several, one after the other. `run` executes the compiled YAML on this machine
+    with kfp.local, a process a step; `submit` sends the same file to a Kubeflow Pipelines API, and `schedule` has that
+    start it by the clock. `approve` promotes what the gate could not decide.
     """
+
+
+pipeline.add_command(approve)
 
 
 @pipeline.command("list")
@@ -73,6 +79,7 @@ def compile_(out: Path | None, placement: str, objects: bool, namespace: str) ->
 @EXPERIENCE
 @CHAMPION
 @KEY
+@SHARDS
 @click.option(
     "--root",
     default="runs/pipelines",
@@ -90,6 +97,7 @@ def run(
     experiences: Sequence[str],
     champion: str,
     key: str,
+    shards: int | None,
     root: Path,
     containers: bool,
     image: str,
@@ -100,7 +108,7 @@ def run(
 
     file = kubeflow.pipeline(name)
     with options.reporter() as report:
-        arguments = _arguments(file, experiences, champion, key, options)
+        arguments = _arguments(file, experiences, champion, key, options, shards)
         shut_in = kubeflow.Containers(image=image) if containers or image else None
         done = kubeflow.run_local(file, arguments, root, reporter=report, containers=shut_in)
     lines = [f"{output}: {value}" for output, value in done.outputs.items()]
@@ -112,6 +120,7 @@ def run(
 @EXPERIENCE
 @CHAMPION
 @KEY
+@SHARDS
 @HOST
 @NAMESPACE
 @EXPERIMENT
@@ -121,17 +130,20 @@ def submit(
     experiences: Sequence[str],
     champion: str,
     key: str,
+    shards: int | None,
     host: str,
     namespace: str,
     experiment: str,
     options: Options,
 ) -> None:
     """Send the pipeline NAME (or a compiled file) to a Kubeflow API and start a run; a token comes from
-    PARFOCAL_KFP_TOKEN or the pod's service account."""
+    PARFOCAL_KFP_TOKEN or the pod's service account. A champion that pods could not fetch is stored below
+    PARFOCAL_STORAGE first."""
     from parfocal.adapters import kubeflow
 
     file = kubeflow.pipeline(name)
-    arguments = _arguments(file, experiences, champion, key, options)
+    champion = _where_pods_find(champion, file, options)
+    arguments = _arguments(file, experiences, champion, key, options, shards)
     settings = _settings(host, namespace, experiment)
     sent = kubeflow.submit(file, arguments, name=arguments["idempotency_key"], settings=settings)
     said = "started" if sent.created else "is there already"
@@ -183,7 +195,9 @@ def _settings(host: str, namespace: str, experiment: str) -> KubeflowSettings:
     return kubeflow.KubeflowSettings().model_copy(update={field: value for field, value in named.items() if value})
 
 
-def _arguments(file: Path, experiences: Sequence[str], champion: str, key: str, options: Options) -> dict[str, str]:
+def _arguments(
+    file: Path, experiences: Sequence[str], champion: str, key: str, options: Options, shards: int | None = None
+) -> dict[str, str]:
     """The arguments that the compiled pipeline asks for, and no others; no champion is looked up without a name."""
     from parfocal.adapters.kubeflow import Compiled
 
@@ -205,7 +219,8 @@ def _arguments(file: Path, experiences: Sequence[str], champion: str, key: str, 
     if "champion_uri" in asked:
         values["champion_uri"] = _champion_uri(champion, options.config().task) if champion else "by its alias"
     digest = hashlib.sha256("\n".join([file.parent.name, *values.values()]).encode()).hexdigest()[:16]
-    return {**values, "idempotency_key": key or f"{file.parent.name}-{digest}"}
+    values["idempotency_key"] = key or f"{file.parent.name}-{digest}"  # as many shards as you like, the same work
+    return {**values, **({"shards": str(shards)} if shards else {})}
 
 
 def _pair(text: str) -> tuple[str, str]:
@@ -214,6 +229,17 @@ def _pair(text: str) -> tuple[str, str]:
     if not (instrument and separator and place):
         raise UsageError(f"--experience {text}", expected="INSTRUMENT=FOLDER")
     return instrument, place if "://" in place else str(Path(place).absolute())
+
+
+def _where_pods_find(champion: str, file: Path, options: Options) -> str:
+    """The champion's address for a pipeline that asks for one; stored first, where pods could not fetch it."""
+    from parfocal.adapters import connect
+    from parfocal.adapters.champion_address import champion_address
+    from parfocal.adapters.kubeflow import Compiled
+
+    if not champion or "champion_uri" not in Compiled.read(file).inputs:
+        return champion
+    return champion_address(connect(), champion, options.config().task)
 
 
 def _champion_uri(reference: str, task: str) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from parfocal.cli import candidates
+from parfocal.cli import candidates, runs
 from parfocal.cli import platform_view as view
 from parfocal.cli.drift import simulate
 from parfocal.cli.platform_run import background, foreground
@@ -115,7 +115,7 @@ def migrate() -> None:
     sys.exit(ended.returncode)
 
 
-for command in (simulate, *candidates.COMMANDS):
+for command in (simulate, *candidates.COMMANDS, *runs.COMMANDS):
     monitor.add_command(command)
 
 

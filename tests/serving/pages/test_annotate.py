@@ -1,6 +1,6 @@
 """The annotation page in a real browser, before a real monitor and a real segmenter."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -15,40 +15,6 @@ if TYPE_CHECKING:
 
 TRAIN, HAND = "Training case", "drawn by hand, without the model"
 DISC, CUP = ((150, 150), (230, 230)), ((175, 175), (205, 205))
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator["Browser"]:
-    with kit.chromium() as made:
-        yield made
-
-
-@pytest.fixture(scope="module")
-def segmenter(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with kit.segmenter(tmp_path_factory.mktemp("segmenter")) as url:
-        yield url
-
-
-@pytest.fixture
-def world(tmp_path: Path, segmenter: str) -> Iterator[SimpleNamespace]:
-    with kit.monitor(tmp_path / "state", segmenter=segmenter) as made:
-        yield made
-
-
-@pytest.fixture
-def visit(browser: "Browser", world: SimpleNamespace) -> Iterator[Callable[..., Visitor]]:
-    """Visitors of the world. None may end with a complaint of the browser: no error, nothing against the CSP."""
-    made: list[Visitor] = []
-
-    def come(who: str = "Ada", **context: Any) -> Visitor:
-        settings = {"viewport": {"width": 1280, "height": 800}, **context}
-        made.append(Visitor(browser.new_context(**settings), world.url, who))
-        return made[-1]
-
-    yield come
-    for visitor in made:
-        visitor.context.close()
-    assert not [text for visitor in made for text in visitor.complaints]
 
 
 def labelled(world: SimpleNamespace) -> int:
@@ -80,7 +46,7 @@ def test_a_case_is_clicked_corrected_and_accepted_and_the_counters_move(
     question = ada.page.get_by_role("button", name="Accept", exact=True)  # random networks: the cup leaves the disc
     if question.is_visible():
         question.click()
-    ada.says("Accepted: 1 labelled, 7 more")
+    ada.done("Accepted: 1 labelled, 7 more")
     assert "1 of 8 labelled" in ada.text("#progress")
     eventually(lambda: labelled(world) == 1)
     [row] = kit.labels(world.state).values()
@@ -164,7 +130,7 @@ def test_unsaved_work_survives_a_reload_and_another_browser(visit: Callable[...,
     ada.opened()
     ada.page.locator("#kept", has_text="Your draft was found").wait_for()
     assert (ada.areas(), ada.text("#why")) == (drawn, why)
-    assert "1 clicks" in ada.text("#numbers")
+    assert "1 click." in ada.text("#numbers")
     assert "assisted" in ada.text("#numbers")
     elsewhere = visit("Ada").come()  # the same person, whose browser knows nothing: from the monitor's draft
     assert "Go on with your case" in elsewhere.text("#next")
@@ -253,7 +219,7 @@ def test_everything_can_be_done_without_a_mouse(visit: Callable[..., Visitor], w
     dialog = ada.page.get_by_role("dialog", name="Accept it like this?")
     if dialog.is_visible():
         press(ada, "Enter")
-    ada.says("Accepted: 1")
+    ada.done("Accepted: 1")
     assert len(kit.labels(world.state)) == 1
 
 
@@ -323,7 +289,7 @@ def test_a_failed_answer_says_why_keeps_the_click_and_can_be_tried_again(visit: 
     ada.page.mouse.click(*ada.at(190, 190))
     ada.page.get_by_role("alert").filter(has_text="the segmenter is away. Next: start it.").wait_for()
     assert ada.areas() == before
-    assert "1 clicks" in ada.text("#numbers")
+    assert "1 click." in ada.text("#numbers")
     ada.page.unroute("**/refine")
     ada.page.get_by_role("button", name="Try again").click()
     ada.says("The model answered about the disc")
@@ -347,7 +313,7 @@ def test_without_a_segmenter_cases_are_drawn_by_hand(browser: "Browser", tmp_pat
         ada.ellipse(*DISC)
         ada.ellipse(*CUP, structure=2)
         accept(ada)
-        ada.says("Accepted: 1")
+        ada.done("Accepted: 1")
         [row] = kit.labels(alone.state).values()
         assert not row["assisted"], "no mask was shown"
         ada.context.close()

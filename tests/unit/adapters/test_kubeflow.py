@@ -89,7 +89,9 @@ def test_metrics_of_an_evaluation_are_mean_dice_by_cell_and_model(tmp_path: Path
     (tmp_path / "summary.md").write_text("# summary")
     metrics = dsl.Metrics(uri=str(tmp_path / "metrics"))
     report, summary = artifact(tmp_path / "out" / "report"), artifact(tmp_path / "out" / "summary")
-    kubeflow.show_evaluation(tmp_path, metrics, report, summary)
+    curve = dsl.ClassificationMetrics(uri=str(tmp_path / "curve"))
+    kubeflow.show_evaluation(tmp_path, metrics, curve, report, summary)
+    assert not curve.metadata, "no ratios, and no image's size"
     assert metrics.metadata == pytest.approx(
         {"dice a disc challenger": 0.85, "dice b disc challenger": 0.7, "dice a disc constant": 0.5}
     )

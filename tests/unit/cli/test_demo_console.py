@@ -22,7 +22,7 @@ def printed(monkeypatch: pytest.MonkeyPatch) -> Iterator[io.StringIO]:
 
 
 def until(text: str, stream: io.StringIO) -> None:
-    end = time.monotonic() + 5
+    end = time.monotonic() + 60
     while text not in stream.getvalue():
         assert time.monotonic() < end, f"{text!r} is not in {stream.getvalue()!r}"
         time.sleep(0.01)

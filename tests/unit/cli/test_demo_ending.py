@@ -56,7 +56,7 @@ def playing(out: Path, how: str) -> "tuple[subprocess.Popen[str], psutil.Process
 def test_ctrl_c_ends_what_was_started_and_says_where_the_logs_are(tmp_path: Path, number: signal.Signals) -> None:
     demo, child = playing(tmp_path, "wait")
     demo.send_signal(number)
-    printed, errors = demo.communicate(timeout=20)
+    printed, errors = demo.communicate(timeout=90)
     assert demo.returncode == 130
     assert not child.is_running()
     assert "interrupted" in printed
@@ -67,15 +67,15 @@ def test_ctrl_c_ends_what_was_started_and_says_where_the_logs_are(tmp_path: Path
 
 def test_a_failure_ends_what_was_started_and_says_where_the_logs_are(tmp_path: Path) -> None:
     demo, child = playing(tmp_path, "fail")
-    printed, errors = demo.communicate(timeout=20)
+    printed, errors = demo.communicate(timeout=90)
     assert not child.is_running()
     assert str(tmp_path / "state" / "logs") in printed
     assert "OutsideServiceError: the pipeline failed" in errors
 
 
 def test_what_ran_before_is_spared_and_what_will_not_end_is_killed() -> None:
-    deaf = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print(1, flush=True); time.sleep(60)"
-    before = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+    deaf = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print(1, flush=True); time.sleep(600)"
+    before = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
     try:
         spared = set(psutil.Process().children(recursive=True))
         mine = subprocess.Popen([sys.executable, "-c", deaf], stdout=subprocess.PIPE)
@@ -83,7 +83,7 @@ def test_what_ran_before_is_spared_and_what_will_not_end_is_killed() -> None:
         mine.stdout.readline()
         process, began = psutil.Process(mine.pid), time.monotonic()
         ending.end(spared, grace=0.2)
-        assert 0.2 <= time.monotonic() - began < 3
+        assert 0.2 <= time.monotonic() - began < 60, "it would sleep for ten minutes"
         assert not process.is_running()
         assert before.poll() is None
         mine.stdout.close()

@@ -125,7 +125,7 @@ def monitor() -> Iterator[str]:
 
 
 def test_a_monitor_that_comes_back_is_waited_for(monitor: str) -> None:
-    found = watch.Monitor(monitor, "secret").wait("observations", watch.received_in_all(5), 5, every=0.01)
+    found = watch.Monitor(monitor, "secret").wait("observations", watch.received_in_all(5), 60, every=0.01)
     assert found["observations"] == 5
 
 

@@ -9,8 +9,7 @@ export class Problem extends Error {
 
   /** One sentence or two for a person. */
   get text() {
-    const more = [this.expected && `Expected: ${this.expected}.`, this.next && `Next: ${this.next}.`];
-    return [`${this.what}.`, ...more].filter(Boolean).join(" ");
+    return [`${this.what}.`, this.next && `Next: ${this.next}.`].filter(Boolean).join(" "); // `expected` is for programs
   }
 }
 
@@ -28,10 +27,13 @@ export async function session() {
 export const signOut = () => call("DELETE", "api/session");
 
 /** An answer's JSON (null without one), or its bytes. A superseded call rejects with the browser's AbortError. */
-async function call(method, path, { body, lease, signal, bytes = false, keepalive = false } = {}) {
+async function call(method, path, { body, open, signal, bytes = false, keepalive = false } = {}) {
   const headers = {};
   if (body !== undefined) headers["Content-Type"] = "application/json";
-  if (lease) headers["X-Lease"] = lease;
+  if (open) { // a name may have letters that no header takes
+    headers["X-Lease"] = open.lease.token;
+    headers["X-Annotator"] = encodeURIComponent(open.annotator);
+  }
   if (WRITES.has(method)) headers["X-CSRF-Token"] = csrf;
   const sent = body === undefined ? undefined : JSON.stringify(body);
   let reply;
@@ -61,11 +63,11 @@ export const queue = () => call("GET", `${ROOT}queue`);
 export const next = (instrument, annotator) => call("POST", `${ROOT}next`, { body: { instrument, annotator } });
 
 /** Of a case that `next` has opened: {case, lease: {token}}. */
-export const image = (open) => call("GET", at(open, "image"), { lease: open.lease.token, bytes: true });
-export const proposal = (open) => call("GET", at(open, "proposal"), { lease: open.lease.token });
-export const refine = (open, body, signal) => call("POST", at(open, "refine"), { body, lease: open.lease.token, signal });
-export const saveDraft = (open, body, keepalive) => call("PUT", at(open, "draft"), { body, lease: open.lease.token, keepalive });
-export const accept = (open, body) => call("POST", at(open, "accept"), { body, lease: open.lease.token });
+export const image = (open) => call("GET", at(open, "image"), { open, bytes: true });
+export const proposal = (open) => call("GET", at(open, "proposal"), { open });
+export const refine = (open, body, signal) => call("POST", at(open, "refine"), { body, open, signal });
+export const saveDraft = (open, body, keepalive) => call("PUT", at(open, "draft"), { body, open, keepalive });
+export const accept = (open, body) => call("POST", at(open, "accept"), { body, open });
 
 /** @param how "skip", "reject", "unreadable" or "release" */
-export const leave = (open, how, reason) => call("POST", at(open, how), { body: { reason }, lease: open.lease.token });
+export const leave = (open, how, reason) => call("POST", at(open, how), { body: { reason }, open });

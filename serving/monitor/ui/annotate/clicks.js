@@ -48,6 +48,14 @@ export class Work extends EventTarget {
     this.#set(name, { rle: this.mask(name).toRle() });
   }
 
+  /** Take everything away that was drawn and clicked of a structure; undo brings it back. */
+  clear(name) {
+    const empty = { size: this.now[name].rle.size, counts: [this.mask(name).data.length] };
+    this.begin();
+    this.layer(name).changed(this.mask(name).setRle(empty));
+    this.#set(name, { rle: empty, clicks: [], pending: false });
+  }
+
   click(name, click) {
     this.begin();
     this.#set(name, { clicks: [...this.now[name].clicks, click], pending: true });

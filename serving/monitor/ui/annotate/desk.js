@@ -25,6 +25,8 @@ export class Desk {
     const found = newest(open);
     if (found) this.#restore(found);
     this.restored = !!found;
+    this.shape = found?.shape; // a polygon that was not closed when the draft was kept
+    this.hears = hears;
     const send = (values, keepalive) => api.saveDraft(open, values, keepalive);
     this.draft = new Draft(open, () => this.#values(), send, hears.kept);
     for (const what of ["changed", "restored"]) {
@@ -83,6 +85,14 @@ export class Desk {
     this.refiner.refine(name);
   }
 
+  /** Take a structure away; false where there is nothing of it. */
+  clear(name) {
+    if (this.work.empty(name) && !this.work.now[name].clicks.length) return false;
+    this.refiner.stop(name);
+    this.work.clear(name);
+    return true;
+  }
+
   travel(back) {
     this.refiner.stop();
     const moved = back ? this.work.undo() : this.work.redo();
@@ -101,6 +111,24 @@ export class Desk {
       }
     }
     return found;
+  }
+
+  /** Structures in more pieces than the task has: [{name, pieces, found}]. */
+  get specks() {
+    const counted = this.work.structures.map(({ name, pieces = 0 }) => ({ name, pieces, found: pieces && this.work.mask(name).pieces().length }));
+    return counted.filter(({ pieces, found }) => found > pieces);
+  }
+
+  /** Of such structures keep the largest pieces: one step that undo takes back. */
+  keepLargest() {
+    const { specks } = this;
+    this.refiner.stop();
+    this.work.begin();
+    for (const { name, pieces } of specks) {
+      this.work.layer(name).changed(this.work.mask(name).largest(pieces));
+      this.work.drawn(name);
+    }
+    this.refiner.resume();
   }
 
   over(name, within) {
@@ -144,7 +172,8 @@ export class Desk {
   }
 
   #values() {
-    return { structures: this.work.now, assisted: this.work.assisted, seconds: Math.round(this.seconds) };
+    const { now, assisted } = this.work, shape = this.hears.shape();
+    return { structures: now, assisted, seconds: Math.round(this.seconds), shape };
   }
 
   #restore({ structures, assisted, seconds }) {

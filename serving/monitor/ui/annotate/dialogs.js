@@ -3,16 +3,20 @@
 const $ = (id) => document.getElementById(id);
 
 /**
- * Ask; resolves to the text that was typed (true where none was asked for), or null after Back or Escape.
+ * Ask; resolves to the text that was typed (true where none was asked for), "other" after the other way out, or null
+ * after Back or Escape.
  * @param label of the text to type; without it there is none. @param least characters of it
+ * @param other a second thing that one can do, for a question without a text to type
  */
-export function ask({ title, text = "", label = "", value = "", least = 1, yes = "OK" }) {
+export function ask({ title, text = "", label = "", value = "", least = 1, yes = "OK", other = "" }) {
   const dialog = $("ask"), input = $("ask-input"), before = document.activeElement;
   $("ask-title").textContent = title;
   $("ask-text").textContent = text;
   $("ask-label").textContent = label;
   $("ask-field").hidden = !label;
   $("ask-yes").textContent = yes;
+  $("ask-other").textContent = other;
+  $("ask-other").hidden = !other;
   input.value = value;
   input.required = !!label && least > 0;
   dialog.returnValue = "no";
@@ -21,6 +25,7 @@ export function ask({ title, text = "", label = "", value = "", least = 1, yes =
   return new Promise((resolve) => {
     dialog.addEventListener("close", () => {
       before?.focus?.();
+      if (dialog.returnValue === "other") return resolve("other");
       const said = label ? input.value.trim() : true;
       resolve(dialog.returnValue === "yes" && (said || !least) ? said : null);
     }, { once: true });

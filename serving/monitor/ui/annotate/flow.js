@@ -6,7 +6,7 @@ import { ask, calm, trouble } from "./dialogs.js";
 import * as panel from "./panel.js";
 
 const $ = (id) => document.getElementById(id);
-const GONE = 409; // the lease is somebody else's now
+const GONE = 409, ELSEWHERE = 423; // the lease is somebody else's now, or the same person's on another page
 const OPEN = "parfocal.open"; // in this tab: a case was open, so a reload goes on with it
 const REASONS = {
   skip: { title: "Skip this case", text: "It goes back into the queue; your drawing is not kept.", least: 0, label: "Reason, if you like", yes: "Skip" },
@@ -14,8 +14,28 @@ const REASONS = {
   unreadable: { title: "Nobody can label this", text: "It is never shown again.", label: "What is wrong with the picture", yes: "Unreadable" },
 };
 
-export function say(text) {
+const DONE = {
+  skip: "Skipped: the case is back in the queue.",
+  reject: "Rejected: the case is never shown again.",
+  unreadable: "Marked as unreadable: the case is never shown again.",
+  release: "",
+};
+let passing = false;
+
+/** @param brief it holds until the next change alone */
+export function say(text, brief = false) {
   $("said").textContent = text;
+  passing = brief;
+}
+
+/** Something changed: what held until then goes. */
+export function hush() {
+  if (passing) say("");
+}
+
+/** What became of the last case: a line of its own, which nothing about the next case overwrites. */
+function done(text) {
+  $("done").textContent = text;
 }
 
 /** Leave for the sign-in page, which comes back here. */
@@ -53,6 +73,7 @@ export class Flow {
       this.desk?.draft.flush();
       return signIn();
     }
+    if (error.status === ELSEWHERE && this.desk) return trouble(error, () => this.once(this.#takeBack), "Take it back here");
     if (error.status !== GONE || !this.desk) return trouble(error, again);
     trouble(error, () => this.once(async () => { // the drawing stays in this browser
       await this.#done(await api.queue(), false);
@@ -65,9 +86,16 @@ export class Flow {
     return sessionStorage.getItem(OPEN) === "yes";
   }
 
-  next = async () => {
+  /** The case that the same person opened elsewhere; of both drawings the newer one. */
+  #takeBack = async () => {
+    const { instrument } = this.desk.open;
+    await this.#done(await api.queue(), false);
+    await this.next(instrument);
+  };
+
+  next = async (instrument = this.queue.chosen) => {
     if (this.desk) return;
-    const open = await api.next(this.queue.chosen, this.annotator);
+    const open = await api.next(instrument, this.annotator);
     if (!open) {
       sessionStorage.removeItem(OPEN);
       this.queue.show(await api.queue());
@@ -108,27 +136,45 @@ export class Flow {
   accept = async () => {
     const { desk } = this;
     if (!desk) return;
+    this.tools.rest();
+    if (this.tools.corners) this.tools.close();
+    if (desk.empty) return say("Nothing is drawn yet, so there is nothing to accept.", true);
+    if (!(await this.#sure(desk))) return;
     this.tools.cancel();
-    if (desk.empty) return say("Nothing is drawn yet, so there is nothing to accept.");
-    const { doubts } = desk;
-    if (doubts.length && !(await ask({ title: "Accept it like this?", text: doubts.join(" "), yes: "Accept" }))) return;
     const { labelled, needed, queue } = await desk.accept();
     await this.#done(queue, true);
     const more = needed ? `${needed} more until a retrain may start` : "enough for a retrain";
-    await this.#onwards(`Accepted: ${labelled} labelled, ${more}.`);
+    done(`Accepted: ${labelled} labelled, ${more}.`);
+    await this.#onwards();
   };
+
+  /** Whether a person wants to hand it in as it is, having been told what may be wrong. */
+  async #sure(desk) {
+    const { doubts, specks } = desk, { corners } = this.tools;
+    if (corners) doubts.unshift(`The polygon is not closed: it needs three corners and has ${corners.length}, so it is left out.`);
+    doubts.push(...specks.map(({ name, pieces, found }) => `The ${name} is in ${found} separate pieces, where ${pieces} is the most.`));
+    if (!doubts.length) return true;
+    const other = specks.length ? "Keep the largest" : "";
+    const said = await ask({ title: "Accept it like this?", text: doubts.join(" "), yes: "Accept", other });
+    if (said === "other") {
+      desk.keepLargest();
+      say("The small pieces are gone. Accept it now, or undo.", true);
+    }
+    return said === true;
+  }
 
   /** @param how "skip", "reject", "unreadable" or "release" */
   leave = async (how) => {
     const { desk } = this;
     if (!desk) return;
-    this.tools.cancel();
+    this.tools.rest(); // an open polygon stays, and goes into the draft
     const reason = REASONS[how] ? await ask(REASONS[how]) : "";
     if (reason === null) return;
     const { queue } = await desk.leave(how, reason);
     await this.#done(queue, how !== "release");
     if (how === "release") this.idle("Put back", "Your drawing is kept until you take the case up again.");
-    else await this.#onwards("");
+    done(DONE[how]);
+    if (how !== "release") await this.#onwards();
   };
 
   /** No case on the desk. */
@@ -143,20 +189,19 @@ export class Flow {
     $("idle-title").focus();
   }
 
-  async #onwards(said) {
+  async #onwards() {
     try {
       await this.next();
-      say([said, $("said").textContent].filter(Boolean).join(" "));
     } catch (error) {
       this.failed(error, () => this.once(this.next));
     }
-    if (!this.desk && said) $("idle-text").textContent = [said, $("idle-text").textContent].join(" ");
   }
 
   async #done(queue, forget) {
     this.desk.close(forget);
     this.desk = null;
     sessionStorage.removeItem(OPEN);
+    calm(); // what was wrong was about this case
     this.view.clear();
     this.tools.reset(null, "");
     this.queue.show(queue);
@@ -170,7 +215,8 @@ export class Flow {
     this.view.show(desk.bitmap, desk.work.layers);
     tools.reset(desk.work, names[0]);
     if (desk.byHand && tools.tool === "click") tools.use("brush");
-    panel.structures(desk.work.layers, names, names[0], this.choose);
+    if (desk.shape) tools.resume(desk.shape);
+    panel.structures(desk.work.layers, names, tools.structure, this.choose);
     panel.purpose(desk.byHand, side, second);
     $("why").textContent = `${why.text[0].toUpperCase()}${why.text.slice(1)}.`;
     $("kept").textContent = desk.restored ? "Your draft was found and taken up." : "";
@@ -183,11 +229,16 @@ export class Flow {
 
   #hears() {
     return {
-      changed: () => this.desk && this.shown(),
+      changed: () => {
+        hush();
+        if (this.desk) this.shown();
+      },
+      shape: () => this.tools.shape,
       kept: ({ state, error }) => {
         const said = { saved: "Draft saved.", here: "The draft is kept in this browser only.", lost: "The draft could not be kept." };
-        $("kept").textContent = error ? `${said[state]} ${error.text ?? error.message}` : said[state];
-        if (error && [401, GONE].includes(error.status)) this.failed(error);
+        const banner = error && [401, GONE, ELSEWHERE].includes(error.status); // then it is said there, and not twice
+        $("kept").textContent = error && !banner ? `${said[state]} ${error.text ?? error.message}` : said[state];
+        if (banner) this.failed(error);
       },
       refined: ({ name, state, ms, round, error }) => {
         if (state === "asked") return say(`Asking the model about the ${name}…`);

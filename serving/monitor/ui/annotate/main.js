@@ -3,7 +3,7 @@
 import * as api from "./api.js";
 import { View } from "./canvas.js";
 import { ask, calm, keys as showKeys } from "./dialogs.js";
-import { Flow, say, signIn } from "./flow.js";
+import { Flow, hush, say, signIn } from "./flow.js";
 import * as keys from "./keys.js";
 import * as panel from "./panel.js";
 import { listen as pointers } from "./pointers.js";
@@ -12,13 +12,20 @@ import { recall, remember } from "./remember.js";
 import { Tools } from "./tools.js";
 
 const $ = (id) => document.getElementById(id);
-const LOOK = 10000; // milliseconds between two looks at the queue while no case is open
+const STRUCTURES = [1, 2, 3, 4]; // that have a key
+const LOOK = 10000; // milliseconds between two looks at the queue 
 
 const queue = new Queue(), view = new View($("stage"));
 const tools = new Tools(view, {
   began: (name) => flow.desk.draw(name),
   changed: (name) => flow.desk.drawn(name),
   dropped: (name) => flow.desk.drop(name),
+  shaped: () => {
+    if (!flow.desk) return;
+    hush();
+    flow.desk.draft.changed();
+    shown();
+  },
   clicked: (name, click) => {
     if (queue.data.clicks) flow.desk.click(name, click);
     else say("Nothing answers clicks here. Start the segmenter with PARFOCAL_CLICKS_MODEL, or draw.");
@@ -32,23 +39,46 @@ function shown() {
   if (!desk) return;
   view.clicks = desk.work.now[tools.structure].clicks;
   view.active = desk.work.structures.findIndex(({ name }) => name === tools.structure);
-  panel.showNumbers(desk.work, desk.byHand);
+  panel.showNumbers(desk.work, tools, desk.byHand);
   panel.showTools(tools, desk.byHand);
   view.draw();
 }
 
 function choose(name) {
   if (!flow.desk?.work.now[name]) return;
-  tools.cancel();
+  if (name !== tools.structure) settle();
   tools.structure = name;
   panel.pick(name);
   shown();
 }
 
 function use(tool) {
-  if (flow.desk?.byHand && tool === "click") return say("This case is drawn by hand: brush, ellipse or polygon.");
-  tools.use(tool);
+  if (flow.desk?.byHand && tool === "click") return say("This case is drawn by hand: brush, ellipse or polygon.", true);
+  if (tool !== tools.tool) {
+    settle();
+    tools.use(tool);
+  }
   shown();
+}
+
+/** Before another tool or structure: a polygon with enough corners is closed; with fewer it goes, and that is said. */
+function settle() {
+  tools.rest();
+  if (!tools.corners || tools.close()) return;
+  tools.cancel();
+  say("The polygon had fewer than three corners, so it is gone.", true);
+}
+
+function close() {
+  if (flow.desk && !tools.close()) say("A polygon needs three corners.", true);
+}
+
+function clear() {
+  if (!flow.desk) return;
+  const name = tools.structure;
+  tools.rest();
+  if (flow.desk.clear(name)) say(`The ${name} is cleared. Undo brings it back.`, true);
+  else say(`Nothing is drawn for the ${name}.`, true);
 }
 
 /** The tool at the crosshair; the first time the crosshair only comes. */
@@ -67,10 +97,10 @@ function steer(dx, dy) {
 }
 
 function where() {
-  if (!flow.desk || !view.crosshair) return say("The crosshair is not on the picture. Arrow keys bring it.");
+  if (!flow.desk || !view.crosshair) return say("The crosshair is not on the picture. Arrow keys bring it.", true);
   const { work } = flow.desk, row = Math.floor(view.crosshair.y), column = Math.floor(view.crosshair.x);
   const inside = work.structures.map(({ name }) => name).filter((name) => work.mask(name).has(column, row));
-  say(`Row ${row}, column ${column}, in ${inside.length ? inside.join(" and ") : "nothing"}.`);
+  say(`Row ${row}, column ${column}, in ${inside.length ? inside.join(" and ") : "nothing"}.`, true);
 }
 
 function flip(name) {
@@ -78,9 +108,16 @@ function flip(name) {
   shown();
 }
 
+/** Undo or redo: of an open polygon one corner, else one step of the work. */
 function travel(back) {
-  tools.cancel();
-  if (flow.desk && !flow.desk.travel(back)) say(`Nothing to ${back ? "undo" : "redo"}.`);
+  if (!flow.desk) return;
+  tools.rest();
+  if (back ? tools.back() : tools.forth()) return;
+  if (!tools.corners) {
+    tools.cancel(); // corners that were taken back do not outlive a step of the work
+    if (flow.desk.travel(back)) return;
+  }
+  say(`Nothing to ${back ? "undo" : "redo"}.`, true);
 }
 
 function background() {
@@ -97,15 +134,16 @@ const COMMANDS = [
   ["u", "unreadable", () => flow.once(() => flow.leave("unreadable")), "unreadable"],
   ["q", "put the case back, with its draft", () => flow.once(() => flow.leave("release")), "release"],
   ["p", "the model’s proposal (training cases)", () => flow.propose(), "proposal"],
-  ...[1, 2, 3, 4].map((i) => [`${i}`, `structure ${i}`, () => choose(flow.desk?.work.structures[i - 1]?.name)]),
+  ...STRUCTURES.map((i) => [`${i}`, `structure ${i}`, () => choose(flow.desk?.work.structures[i - 1]?.name)]),
   ["c", "click tool (training cases)", () => use("click")],
   ["b", "brush", () => use("brush")],
   ["e", "eraser", () => use("erase")],
   ["l", "ellipse, from one corner of its box to the other", () => use("ellipse")],
   ["g", "polygon, a corner each time", () => use("polygon")],
-  ["f", "close the polygon", () => tools.close(), "close-shape"],
+  ["f", "close the polygon", close, "close-shape"],
+  ["d", "clear this structure", clear, "clear"],
   ["x", "whether the main button means object or background", background, "background"],
-  ["z", "undo (also Ctrl+Z)", () => travel(true), "undo"],
+  ["z", "undo (also Ctrl+Z); of an open polygon its last corner", () => travel(true), "undo"],
   ["y", "redo (also Ctrl+Y, Ctrl+Shift+Z)", () => travel(false), "redo"],
   ["+ =", "zoom in", () => view.zoom(1.25), "zoom-in"],
   ["-", "zoom out", () => view.zoom(0.8), "zoom-out"],
@@ -119,8 +157,13 @@ const COMMANDS = [
   ["o", "filled, or outlines only", () => flip("filled"), "filled"],
   ["h", "hide or show the masks", () => flip("hidden"), "hidden"],
   ["w", "where the crosshair is", where],
-  ["?", "these keys", () => showKeys(keys.table(COMMANDS)), "help"],
+  ["?", "these keys", () => showKeys(keys.table(COMMANDS.filter(there))), "help"],
 ];
+
+/** Whether a command is one for this task: it may have fewer structures than there are keys. */
+function there([key]) {
+  return !STRUCTURES.includes(Number(key)) || Number(key) <= (queue.data?.structures.length ?? 0);
+}
 
 function wire() {
   for (const [, , run, button] of COMMANDS) if (button) $(button).addEventListener("click", run);
@@ -157,12 +200,12 @@ function choices() {
   shown();
 }
 
-/** New photographs come while a person waits. */
+/** New photographs come while a person waits, and a retrain goes on while one draws. */
 async function look() {
-  if (flow.desk || flow.busy || document.hidden || !queue.data) return;
+  if (flow.busy || document.hidden || !queue.data) return;
   try {
     const found = await api.queue();
-    if (!flow.desk && !flow.busy) queue.show(found);
+    if (!flow.busy) queue.show(found);
   } catch { /* the next look is soon, and whoever presses a button is told */ }
 }
 
@@ -170,7 +213,6 @@ async function look() {
 async function introduce(again = false) {
   const me = await api.session();
   $("sign-out").hidden = me.open;
-  $("rename").hidden = !me.open;
   $("who").hidden = me.open;
   flow.annotator = me.open ? recall("annotator", "") : me.name;
   while (!flow.annotator || (again && me.open)) {
@@ -180,6 +222,7 @@ async function introduce(again = false) {
     if (flow.annotator) break;
   }
   $("who").textContent = $("rename").textContent = flow.annotator;
+  $("rename").hidden = !me.open; // it has a name now
   $("rename").setAttribute("aria-label", `${flow.annotator}: change the name`);
 }
 

@@ -54,6 +54,35 @@ export class Mask {
     return this.whole();
   }
 
+  /** The pieces that touch by an edge or a corner, the largest first: lists of indices into `data`. */
+  pieces() {
+    const { width, data } = this, seen = new Uint8Array(data.length), found = [];
+    for (let start = data.indexOf(1); start >= 0; start = data.indexOf(1, start + 1)) {
+      if (seen[start]) continue;
+      const piece = [start];
+      seen[start] = 1;
+      for (let i = 0; i < piece.length; i++) {
+        const x = piece[i] % width, y = Math.floor(piece[i] / width);
+        for (let dy = -1; dy < 2; dy++) {
+          for (let dx = -1; dx < 2; dx++) {
+            const at = (y + dy) * width + x + dx;
+            if (seen[at] || !this.has(x + dx, y + dy)) continue;
+            seen[at] = 1;
+            piece.push(at);
+          }
+        }
+      }
+      found.push(piece);
+    }
+    return found.sort((a, b) => b.length - a.length);
+  }
+
+  /** Leave only so many of the largest pieces. */
+  largest(count) {
+    for (const piece of this.pieces().slice(count)) for (const at of piece) this.data[at] = 0;
+    return this.whole();
+  }
+
   whole() {
     return { x0: 0, y0: 0, x1: this.width, y1: this.height };
   }

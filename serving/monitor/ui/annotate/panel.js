@@ -1,5 +1,7 @@
 // The controls beside the picture: structures, sliders, tools, numbers. Each shows a state and changes it.
 
+import { recall, remember } from "./remember.js";
+
 const $ = (id) => document.getElementById(id);
 const SVG = "http://www.w3.org/2000/svg";
 const SLIDERS = ["brightness", "contrast", "opacity", "radius"];
@@ -32,19 +34,24 @@ export function pick(name) {
   for (const input of $("structures").querySelectorAll("input")) input.checked = input.value === name;
 }
 
-/** Sliders and switches of how it looks. @param changed () after each change */
+/** Sliders and switches of how it looks, as this browser remembers them. @param changed () after each change */
 export function looks(view, tools, changed) {
-  const plain = { ...view.look }, radius = tools.radius;
+  const plain = { ...view.look, radius: tools.radius };
+  const set = (name, value) => {
+    (name === "radius" ? tools : view.look)[name] = value;
+    remember(name, value);
+  };
   for (const name of SLIDERS) {
+    const kept = Number(recall(name, plain[name]));
+    if (kept >= Number($(name).min) && kept <= Number($(name).max)) (name === "radius" ? tools : view.look)[name] = kept;
     $(name).addEventListener("input", () => {
-      if (name === "radius") tools.radius = Number($(name).value);
-      else view.look[name] = Number($(name).value);
+      set(name, Number($(name).value));
       changed();
     });
   }
   $("plain").addEventListener("click", () => {
-    Object.assign(view.look, plain);
-    tools.radius = radius;
+    for (const name of SLIDERS) set(name, plain[name]);
+    Object.assign(view.look, { filled: true, hidden: false });
     changed();
   });
 }
@@ -78,12 +85,12 @@ export function showTools(tools, byHand) {
 }
 
 /** Areas, clicks, and whether a model had a part in it. */
-export function showNumbers(work, byHand) {
+export function showNumbers(work, tools, byHand) {
   const areas = work.structures.map(({ name }) => `${name} ${work.mask(name).area().toLocaleString("en")} px`);
   const assisted = byHand ? "drawn by hand" : work.assisted ? "assisted: a model’s mask was shown" : "not assisted so far";
-  $("numbers").textContent = `${areas.join(", ")}. ${work.count} clicks. This label is marked: ${assisted}.`;
-  $("undo").disabled = !work.past.length;
-  $("redo").disabled = !work.future.length;
+  $("numbers").textContent = `${areas.join(", ")}. ${work.count} ${work.count === 1 ? "click" : "clicks"}. This label is marked: ${assisted}.`;
+  $("undo").disabled = !work.past.length && !tools.corners;
+  $("redo").disabled = !tools.lost.length && (!!tools.corners || !work.future.length);
 }
 
 /** Whether the model helps with this case, at the top where nobody misses it. */

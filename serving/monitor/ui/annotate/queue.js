@@ -37,11 +37,14 @@ export class Queue {
     const all = this.data?.instruments ?? [], one = name ?? this.chosen ?? (all.length === 1 ? all[0].name : null);
     const found = all.find((instrument) => instrument.name === one);
     $("progress").textContent = found ? `${found.name}: ${said(found)}` : `${all.length} instruments`;
+    const waits = found?.run?.outcome === "inconclusive" && !found.run.followed;
+    if (waits) $("progress").append(" ", Object.assign(document.createElement("a"), { href: ".", textContent: "The monitor’s page" }));
   }
 
   /** Why nothing can be labelled; empty when it can. */
   get trouble() {
     if (!this.data.annotating) return "This monitor is not the one that leads, so nothing can be labelled here. Open the other one’s page.";
+    if (!this.waiting && this.data.instruments.some(({ run }) => run)) return "No photograph waits for a label now; the line above says what became of the labels so far.";
     if (!this.waiting) {
       return "No photograph waits. The segmenter keeps photographs when it is started with PARFOCAL_CAPTURE=1; those of a new camera come here.";
     }
@@ -69,10 +72,34 @@ export class Queue {
   }
 }
 
-function said({ labelled, wanted, agreement: agreed }) {
-  const parts = [`${sum(labelled)} of ${sum(wanted)} labelled (training ${labelled.train} of ${wanted.train}, by hand ${labelled.test} of ${wanted.test})`];
+function said({ labelled, wanted, agreement: agreed, run }) {
+  const before = run ? `${handedIn(run)} For the next one: ` : "";
+  const parts = [`${before}${sum(labelled)} of ${sum(wanted)} labelled (training ${labelled.train} of ${wanted.train}, by hand ${labelled.test} of ${wanted.test})`];
   if (agreed) parts.push(`agreement ${agreement(agreed)}`);
   return parts.join("; ");
+}
+
+const GATE = {
+  promote: "the gate promoted the new model.",
+  refuse: "the gate refused the new model, and the one before goes on.",
+  inconclusive: "the gate is not sure (inconclusive): a person must decide, see the monitor’s page.",
+};
+
+/** What became of the labels of the latest retrain. */
+function handedIn({ cases, decided, state, outcome, followed }) {
+  const labels = `${cases} ${cases === 1 ? "label" : "labels"} handed in at ${clock(decided)}; `;
+  if (state === "decided") return `${labels}a retrain is about to start.`;
+  if (state === "failed" || state === "cancelled") return `${labels}the retrain has ${state === "failed" ? "failed" : "been stopped"}, see the monitor’s page.`;
+  if (state !== "succeeded") return `${labels}a retrain is running.`;
+  if (outcome === "inconclusive" && followed) return `${labels}the gate was not sure, and a new model has taken over since.`;
+  return `${labels}${GATE[outcome] ?? "the retrain has ended."}`;
+}
+
+/** The time of a moment in unix seconds, and its day where that is another one. */
+function clock(seconds) {
+  const moment = new Date(1000 * seconds), time = moment.toLocaleTimeString("en-GB", { hour: "2-digit", minute: "2-digit" });
+  const today = moment.toDateString() === new Date().toDateString();
+  return today ? time : `${time} on ${moment.toLocaleDateString("en-GB", { day: "numeric", month: "long" })}`;
 }
 
 function agreement(found) {

@@ -11,9 +11,11 @@ export class Tools {
    * @param dropped (structure) instead, where a stroke turned out to be none
    * @param clicked (structure, {row, column, object})
    * @param began (structure) before a mask is drawn on
+   * @param shaped () after a corner of a polygon came or went
    */
-  constructor(view, { began, changed, dropped, clicked }) {
-    Object.assign(this, { view, began, changed, dropped, clicked });
+  constructor(view, { began, changed, dropped, clicked, shaped }) {
+    Object.assign(this, { view, began, changed, dropped, clicked, shaped });
+    this.lost = []; // corners that undo took back, the last one first to come again
     this.tool = "click";
     this.background = false; // what the main button means: taking away
     this.radius = 8;
@@ -29,6 +31,35 @@ export class Tools {
   use(tool) {
     this.cancel();
     this.tool = tool;
+  }
+
+  /** A polygon that is not closed yet, as a draft keeps it; null without one. */
+  get shape() {
+    return this.corners && { structure: this.structure, value: this.value, corners: this.corners };
+  }
+
+  /** Go on with a polygon that a draft kept. */
+  resume({ structure, value, corners }) {
+    const point = ({ x, y }) => Number.isFinite(x) && Number.isFinite(y);
+    if (!this.work.now[structure] || !corners.length || !corners.every(point)) return;
+    Object.assign(this, { tool: "polygon", structure, value: value ? 1 : 0, background: !value });
+    this.#corners(corners);
+  }
+
+  /** Take the last corner of the open polygon back; false without one. */
+  back() {
+    if (!this.corners) return false;
+    const left = this.corners.slice(0, -1), { lost } = this;
+    lost.push(this.corners.at(-1));
+    this.#corners(left);
+    return true;
+  }
+
+  /** Give back the corner that was last taken; false without one. */
+  forth() {
+    if (!this.lost.length) return false;
+    this.#corners([...(this.corners ?? []), this.lost.pop()]);
+    return true;
   }
 
   get drawing() {
@@ -67,20 +98,32 @@ export class Tools {
     else if (this.start) this.#click(point);
   }
 
-  /** Close the polygon. */
+  /** Close the polygon; false where it has too few corners, which stay. */
   close() {
     const corners = this.corners ?? [];
-    if (corners.length < 3) return this.cancel();
+    if (corners.length < 3) return false;
     this.began(this.structure);
     this.#finish((mask) => mask.polygon(corners, this.value));
+    return true;
+  }
+
+  /** End what a person is in the middle of, so that something else can begin: a polygon stays open. */
+  rest() {
+    if (this.stroke) this.#finish(() => null);
+    if (!this.start) return;
+    this.start = this.view.preview = null;
+    this.view.draw();
   }
 
   /** Forget what was begun; a brush stroke that was begun stays as far as it is. */
   cancel() {
     if (this.stroke) this.#finish(() => null);
+    const open = this.corners || this.lost.length;
     this.stroke = this.start = this.corners = null;
+    this.lost = [];
     this.view.preview = this.view.cursor = null;
     this.view.draw();
+    if (open) this.shaped();
   }
 
   /** A second finger came, or the system took the pointer away: what the first one drew was not meant. */
@@ -103,6 +146,7 @@ export class Tools {
     const layer = this.work.layer(this.structure), box = draw(layer.mask);
     if (box) layer.changed(box);
     this.stroke = this.start = this.corners = this.view.preview = null;
+    this.lost = [];
     this.changed(this.structure);
     this.view.draw();
   }
@@ -123,12 +167,18 @@ export class Tools {
   }
 
   #corner(point) {
-    if (!this.corners) this.corners = [];
-    const [first] = this.corners;
+    const corners = this.corners ?? [], [first] = corners;
     const near = first && Math.hypot(point.x - first.x, point.y - first.y) * this.view.scale < CLOSE;
-    if (near && this.corners.length > 2) return this.close();
-    if (!near) this.corners.push(point);
-    this.view.preview = { points: this.corners };
+    if (near && corners.length > 2) this.close();
+    if (near) return;
+    this.lost = [];
+    this.#corners([...corners, point]);
+  }
+
+  #corners(points) {
+    this.corners = points.length ? points.map(({ x, y }) => ({ x, y })) : null;
+    this.view.preview = this.corners && { points: this.corners };
     this.view.draw();
+    this.shaped();
   }
 }

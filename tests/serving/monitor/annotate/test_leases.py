@@ -69,6 +69,24 @@ def test_a_draft_survives_a_reload_and_a_restart_of_the_monitor(world: World) ->
         assert following["draft"] is None
 
 
+def test_whoever_opened_their_case_elsewhere_is_told_so_and_a_stranger_is_not(
+    world: World, monitor: TestClient
+) -> None:
+    world.capture(monitor, 20)
+    here, there = take(monitor, "Åsa"), take(monitor, "Åsa")
+    assert here is not None
+    assert there is not None
+    assert here["case"] == there["case"]
+    draft = f"/api/annotate/cases/{here['case']}/draft"
+    answers = [
+        monitor.put(draft, json={}, headers={"X-Lease": here["lease"]["token"], "X-Annotator": name})
+        for name in ("%C3%85sa", "Bob", "")
+    ]
+    assert [one.status_code for one in answers] == [423, 409, 409]
+    assert "you have opened this case elsewhere" in answers[0].json()["error"]["what"]
+    assert "elsewhere" not in answers[1].text
+
+
 def test_a_lapsed_lease_gives_the_case_to_the_next_and_is_good_as_long_as_nobody_took_it(
     world: World, monitor: TestClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
