@@ -36,7 +36,7 @@ test-all: $(READY)  ## everything, the long ones too
 	$(PYTEST) $(ARGS)
 
 test-containers: $(READY)  ## build the images and run both pipelines and the services inside them
-	$(BIN)/python -m pytest -m containers $(ARGS) tests/containers
+	$(BIN)/python -m pytest -m "containers and not slow" $(ARGS) tests/containers
 
 images: $(READY)  ## build all images; PUSH=registry.example.org/parfocal also sends them there
 	$(BIN)/python components/images.py $(addprefix --push ,$(or $(PUSH),$(push))) $(ARGS)
