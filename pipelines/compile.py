@@ -61,7 +61,9 @@ def _write_objects(built, spec: Compiled, namespace: str, file: Path) -> Path:
     """The pipeline as objects for `kubectl apply`; the version has the name under which `submit` looks for it."""
     options = KubernetesManifestOptions(
         pipeline_name=spec.name,
+        pipeline_display_name=spec.title,
         pipeline_version_name=spec.version,
+        pipeline_version_display_name=spec.version_title,
         namespace=namespace or None,
         include_pipeline_manifest=True,
     )

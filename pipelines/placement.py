@@ -1,8 +1,9 @@
 """Where the steps of a pipeline run on a cluster: GPU pools, shared memory, retries, time limits, volumes, addresses.
 
-A placement file is YAML with a section a step, `platform` for what all steps share, and `pools` for the nodes that
-there are. Those named in `FILES` come with this package; `parfocal pipeline compile --placement FILE` takes your own.
-All of it goes into the compiled YAML, and none of it has an effect on `kfp.local`.
+A placement file is YAML with a section a step, `platform` for what all steps share, `pools` for the nodes that there
+are, and `quota` for what the namespace may have. Those named in `FILES` come with this package; `parfocal pipeline
+compile --placement FILE` takes your own. All of it but pools and quota goes into the compiled YAML, and none of it has
+an effect on `kfp.local`.
 """
 
 from pathlib import Path
@@ -10,7 +11,9 @@ from typing import Any
 
 import yaml
 from kfp import dsl, kubernetes
-from parfocal_pipelines.pools import CPU, QUANTITY, Pool, check
+from parfocal_pipelines import accelerators, pools, quota
+from parfocal_pipelines.pools import CPU, QUANTITY, Pool
+from parfocal_pipelines.quota import SHIPPED, Quota
 from pydantic import Field
 
 from parfocal.core.config import Config
@@ -91,6 +94,9 @@ class Placements(Config):
     pools: dict[str, Pool] = Field(
         default_factory=dict, description="the cluster's nodes; where there are any, every step must fit on one"
     )
+    quota: Quota | None = Field(
+        default=SHIPPED, description="of the namespace of the runs; {} or nothing where it has none"
+    )
     preprocess: Placement = Placement()
     pretrain: Placement = Placement()
     study: Placement = Placement()
@@ -107,7 +113,8 @@ def load(name: str = DEFAULT) -> Placements:
     """Read the placement file of that name, or the file at that path.
 
     Raises:
-        UsageError: there is no such file, a key or value in it is wrong, or a step asks for what no node has.
+        UsageError: there is no such file, a key or value in it is wrong, or a step asks for what no node has, or for
+            more than the namespace may have.
     """
     file = FILES / f"placement_{name}.yaml"
     if not file.is_file():
@@ -120,8 +127,16 @@ def load(name: str = DEFAULT) -> Placements:
     except yaml.YAMLError as error:
         raise UsageError(f"the placement is not YAML: {error}", where=file) from None
     for step in STEPS:
-        check(step, getattr(read, step), read.pools)
+        _check(step, getattr(read, step), read)
     return read
+
+
+def _check(step: str, wanted: Placement, read: Placements) -> None:
+    given = read.quota or Quota()
+    if not read.pools:  # which have the names of their accelerators
+        accelerators.check(step, wanted, tuple(given.accelerators))
+    pools.check(step, wanted, read.pools)
+    quota.check(step, wanted, given)
 
 
 def imported(address: Any, kind: Any, title: str) -> Any:

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 from parfocal_serving.segmenter.slot import Slot
 from parfocal_serving.segmenter.slot_file import lock
 
+from parfocal.core.errors import UsageError
 from parfocal.core.observations import to_json
 from parfocal.core.types import Observation
 
@@ -50,6 +51,7 @@ class Outbox:
         self._opening = threading.Lock()
         self._tried = 0.0
         self._failing = ""
+        self._newer: set[Path] = set()
         self.arrived = threading.Event()
         self.slot: Slot | None = None
         self._open()
@@ -107,8 +109,10 @@ class Outbox:
             if held is None:
                 continue
             try:
-                slot = Slot(file, held)
+                slot = self._slot(file, held)
             except (sqlite3.Error, OSError):
+                continue
+            if slot is None:
                 continue
             try:
                 if slot.pending:
@@ -161,9 +165,19 @@ class Outbox:
         for number in range(SLOTS):
             file = self._folder / f"{number}.db"
             held = lock(file.with_suffix(".lock"))
-            if held is not None:
-                return Slot(file, held)
-        raise OSError(f"all {SLOTS} slots are held by other workers")
+            if held is not None and (slot := self._slot(file, held)) is not None:
+                return slot
+        raise OSError(f"all {SLOTS} slots are held by other workers, or a newer program's")
+
+    def _slot(self, file: Path, held: int) -> Slot | None:
+        """Open a slot; None for one that a newer program made, which is left to it. Raises as `Slot` does."""
+        try:
+            return Slot(file, held)
+        except UsageError as error:
+            if file not in self._newer:
+                logger.error("%s", error)
+            self._newer.add(file)
+            return None
 
     def _dropped(self, reason: str) -> bool:
         if reason != self._failing and not (self._failing.startswith("full") and reason.startswith("full")):

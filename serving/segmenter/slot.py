@@ -53,6 +53,7 @@ class Slot:
 
         Raises:
             sqlite3.Error, OSError: it cannot be; the lock is released.
+            UsageError: a newer program made it; the lock is released.
         """
         self.file = file
         self._lock_file = lock

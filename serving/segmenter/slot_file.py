@@ -7,14 +7,20 @@ import logging
 import os
 import sqlite3
 import time
+from contextlib import suppress
 from pathlib import Path
+
+from parfocal.core.errors import UsageError
 
 logger = logging.getLogger("parfocal.segmenter")
 
-SCHEMA = """
+VERSION = 1
+"""Of the tables, in the file's `user_version`. A file from before versions were kept has 0, and the tables of 1."""
+SCHEMA = f"""
 CREATE TABLE IF NOT EXISTS waiting (seq INTEGER PRIMARY KEY, time REAL NOT NULL, body TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS refused (seq INTEGER PRIMARY KEY, time REAL NOT NULL, body TEXT NOT NULL, reason TEXT);
 CREATE TABLE IF NOT EXISTS counter (name TEXT PRIMARY KEY, value INTEGER NOT NULL);
+PRAGMA user_version = {VERSION};
 """
 
 
@@ -59,6 +65,10 @@ def open_database(file: Path) -> tuple[sqlite3.Connection, int, int, int]:
 
     Returns:
         The database, the last number that was delivered, the last that waits (0 for none), and how many wait.
+
+    Raises:
+        UsageError: a newer program made it; it is left as it is.
+        sqlite3.OperationalError: it cannot be opened now.
     """
     try:
         return _connect(file)
@@ -77,11 +87,15 @@ def open_database(file: Path) -> tuple[sqlite3.Connection, int, int, int]:
 def _connect(file: Path) -> tuple[sqlite3.Connection, int, int, int]:
     database = sqlite3.connect(file, timeout=5, isolation_level=None, check_same_thread=False)
     try:
+        known = _version(database, file)
         database.execute("PRAGMA journal_mode=WAL")
         database.execute("PRAGMA synchronous=NORMAL")
         database.execute("PRAGMA wal_autocheckpoint=0")
         if database.execute("SELECT count(*) FROM sqlite_master WHERE type = 'table'").fetchone()[0] < 3:
             database.executescript(SCHEMA)
+        elif known < VERSION:
+            with suppress(sqlite3.OperationalError):  # a full disk; it is said when it is opened next
+                database.execute(f"PRAGMA user_version = {VERSION}")
         ((sent, last, pending),) = database.execute(
             "SELECT coalesce((SELECT value FROM counter WHERE name = 'sent'), 0),"
             " coalesce((SELECT max(seq) FROM waiting), 0), (SELECT count(*) FROM waiting)"
@@ -90,3 +104,15 @@ def _connect(file: Path) -> tuple[sqlite3.Connection, int, int, int]:
         database.close()
         raise
     return database, sent, last, pending
+
+
+def _version(database: sqlite3.Connection, file: Path) -> int:
+    ((found,),) = database.execute("PRAGMA user_version")
+    if found > VERSION:
+        raise UsageError(
+            f"the outbox's file is of version {found}, made by a newer program: what waits in it stays there",
+            where=file,
+            expected=f"version {VERSION} or older",
+            next="run the program that made it, or a newer one, until it is empty",
+        )
+    return int(found)

@@ -46,7 +46,7 @@ class Check:
 def every(settings: Settings) -> Iterator[Check]:
     """All checks, the quick ones first; each is made when it is asked for."""
     checks: tuple[Callable[[Settings], Iterator[Check]], ...] = (
-        _python, _packages, _torch, _processor, _state, _ports, _programs, _registry, _ledger, _champion,
+        _python, _packages, _torch, _processor, _state, _ports, _programs, _registry, _ledger, _learned, _champion,
     )  # fmt: skip
     for look in checks:
         name = look.__name__.removeprefix("_")
@@ -189,6 +189,12 @@ def _ledger(settings: Settings) -> Iterator[Check]:
     from parfocal.adapters import connect
 
     yield Check("ledger", "ok", f"{connect(settings).ledger.verify()} entries, chain unbroken")
+
+
+def _learned(settings: Settings) -> Iterator[Check]:
+    from parfocal.adapters import restored
+
+    yield restored.check(settings, ledger=not _untouched(settings.ledger_url))
 
 
 def _champion(settings: Settings) -> Iterator[Check]:

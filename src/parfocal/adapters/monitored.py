@@ -34,6 +34,8 @@ DETECTORS = table(
     "monitor_detectors",
     *map(column, ("task", "instrument", "stream", "reference_id", "resets", "alarm_at", "alarm_time", "history")),
 )
+RUNS = table("monitor_runs", *map(column, ("task", "instrument", "number", "launched")))
+ANNOTATIONS = table("monitor_annotations", *map(column, ("task", "instrument", "case_id", "reading", "state")))
 """The columns that are read here, of the tables in `parfocal_serving.monitor.schema`."""
 
 
@@ -64,6 +66,14 @@ class Answer:
     task: str
     instrument: str
     version: str
+
+
+@dataclass(frozen=True, slots=True)
+class HandedIn:
+    """Experiences as (task, instrument, number), and cases labelled on the page as (task, instrument, case)."""
+
+    experiences: tuple[tuple[str, str, int], ...] = ()
+    cases: tuple[tuple[str, str, str], ...] = ()
 
 
 def pseudonym(settings: MonitoredSettings, patient: str) -> str:
@@ -105,6 +115,25 @@ def answers(settings: MonitoredSettings, task: str, patient: str, start: float, 
                 next="set PARFOCAL_STATE or PARFOCAL_DATABASE_URL as for the monitor",
             )
         return tuple(Answer(*row) for row in connection.execute(query.order_by(here.time, here.id)))
+
+
+def handed_in(settings: MonitoredSettings) -> HandedIn:
+    """What the monitor says it was given to learn from: experiences that a run was started with, and accepted cases.
+
+    Raises:
+        OutsideServiceError: the monitor's database cannot be reached.
+    """
+    with _reading(settings.monitor_database, RUNS.name) as connection:
+        if connection is None:
+            return HandedIn()
+        run, case = RUNS.c, ANNOTATIONS.c
+        runs = select(run.task, run.instrument, run.number).where(run.launched.is_not(None))
+        cases = select(case.task, case.instrument, case.case_id).where(case.state == "accepted", case.reading == 0)
+        labelled = inspect(connection).has_table(ANNOTATIONS.name)  # of a monitor that has annotation
+        return HandedIn(
+            tuple((row[0], row[1], row[2]) for row in connection.execute(runs.order_by(*run))),
+            tuple((row[0], row[1], row[2]) for row in (connection.execute(cases.order_by(*case)) if labelled else ())),
+        )
 
 
 def origin(key: str, settings: MonitoredSettings | None = None) -> Origin:

@@ -26,9 +26,10 @@ def doctor(as_json: bool, cluster: bool, namespace: str, context: str) -> None:
     """Look whether this machine and its settings will do.
 
     Python and packages, processor and graphics card, disk, what is optional, the state folder (PARFOCAL_STATE), the
-    registry (MLFLOW_TRACKING_URI) and the database (PARFOCAL_DATABASE_URL), and whether the champion draws the same
-    masks on this processor as its weights do. A line with "warn" costs speed or a feature, one with "fail" has to be
-    mended; each says what to do. Nothing is changed.
+    registry (MLFLOW_TRACKING_URI) and the database (PARFOCAL_DATABASE_URL), whether the datasets, experiences and cases
+    that ledger and monitor name are here, and whether the champion draws the same masks on this processor as its
+    weights do. A line with "warn" costs speed or a feature, one with "fail" has to be mended; each says what to do.
+    Nothing is changed.
 
     With --cluster: version and namespace, every permission that installing takes, what the account that starts runs may
     and may not do, the APIs of Prometheus' operator and Kubeflow, storage that nodes can share, GPUs with their labels
