@@ -11,6 +11,7 @@ def evaluate(
     idempotency_key: str,
     evaluation: dsl.Output[dsl.Artifact],
     metrics: dsl.Output[dsl.Metrics],
+    curve: dsl.Output[dsl.ClassificationMetrics],
     report: dsl.Output[dsl.HTML],
     summary: dsl.Output[dsl.Markdown],
     champion: dsl.Input[dsl.Model] = None,
@@ -24,6 +25,7 @@ def evaluate(
         champion: Bundle to judge against. Without it the constant mask is the only rival.
         evaluation: Sealed folder with the score of every case.
         metrics: Mean Dice by instrument and structure.
+        curve: ROC of glaucoma suspicion where there are ratios to tell it by; else the pixels of every structure.
         report: Plots and overlays of best and worst cases, in one file.
         summary: The same in a few lines.
     """
@@ -45,4 +47,4 @@ def evaluate(
             run=run,
             reporter=JsonLines(),
         )
-    kubeflow.show_evaluation(Path(evaluation.path), metrics, report, summary)
+    kubeflow.show_evaluation(Path(evaluation.path), metrics, curve, report, summary)

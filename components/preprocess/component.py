@@ -9,6 +9,7 @@ def preprocess(
     experience: dsl.Input[dsl.Dataset],
     config: str,
     dataset: dsl.Output[dsl.Dataset],
+    summary: dsl.Output[dsl.Markdown],
     champion: dsl.Input[dsl.Model] = None,
 ):
     """Validate an experience, freeze its split by patient and write a dataset.
@@ -18,6 +19,7 @@ def preprocess(
         config: Canonical JSON of the run's configuration; empty means defaults.
         champion: Bundle whose known patients keep their side of the split. Without it the quota of a first run holds.
         dataset: Sealed folder: images, masks, split, and arrays ready for training.
+        summary: Cases and patients by side, and what was left out.
     """
     from parfocal.adapters import kubeflow
     from parfocal.core.reporting import JsonLines
@@ -27,3 +29,4 @@ def preprocess(
     known = kubeflow.folder(champion) if champion else None
     with kubeflow.sealed(dataset) as (out,):
         step.run(kubeflow.folder(experience), out, RunConfig.from_json(config), champion=known, reporter=JsonLines())
+    kubeflow.show_dataset(out, summary)

@@ -29,6 +29,7 @@ def build(placements: Placements):
         display_name="Parfocal: a new instrument",
         description="Labelled images of a new instrument and the champion in; a challenger that was judged against "
         "the champion on every instrument out, promoted only if it lost nowhere.",
+        card=True,
     )
     def continual(experience_uri: str, champion_uri: str, idempotency_key: str, config: str = FORM) -> Outputs:
         """Teach the champion an instrument, judge it on all of them and let the gate decide.

@@ -28,6 +28,7 @@ def build(placements: Placements):
         name="parfocal-initial",
         display_name="Parfocal: first model",
         description="Labelled images of a first instrument in, a judged and registered first model out.",
+        card=True,
     )
     def initial(experience_uri: str, idempotency_key: str, config: str = FORM) -> Outputs:
         """Train the first model of a task.

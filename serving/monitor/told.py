@@ -10,7 +10,7 @@ from typing import Any
 from parfocal.core.protocols import LedgerEntry
 from parfocal.core.types import Outcome
 from parfocal.promotion.ledger import DECISION, PROMOTION
-from parfocal.steps.report_end import RUN_ENDED
+from parfocal.steps.report_end import RUN_ENDED, UNKNOWN
 
 SHOWN = 20
 """Runs of others, newest first."""
@@ -22,7 +22,7 @@ class Told:
 
     Attributes:
         outcome: the gate's word; ``promote`` only when the model has become the champion. Empty: it said nothing.
-        state: how the run ended, by its own report; empty without one.
+        state: how the run ended, by its own report; empty without one, or where Kubeflow did not know.
         error: what failed, by that report.
     """
 
@@ -46,7 +46,8 @@ def of(entries: Sequence[LedgerEntry], key: str, launched: float | None) -> Told
         if entry.kind == RUN_ENDED and entry.body.get("key") == key and _seconds(entry) >= (launched or 0.0)
     ]
     report = reports[-1] if reports else {}
-    return Told(outcome, str(report.get("state", "")), str(report.get("error", "")))
+    state = str(report.get("state", ""))
+    return Told(outcome, "" if state == UNKNOWN else state, str(report.get("error", "")))
 
 
 def others(entries: Sequence[LedgerEntry], mine: Collection[str]) -> list[dict[str, Any]]:

@@ -122,7 +122,7 @@ def arguments(name: str, tmp_path: Path, **given: object) -> dict[str, object]:
     said: dict[str, object] = {}
     for key, annotation in built.python_func.__annotations__.items():
         if key != "return":
-            said[key] = annotation() if annotation in (str, dict) else dsl.Artifact(uri=str(tmp_path / key))
+            said[key] = annotation() if annotation in (str, dict, int) else dsl.Artifact(uri=str(tmp_path / key))
     return {**said, **given}
 
 

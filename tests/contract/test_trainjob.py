@@ -19,11 +19,11 @@ import pytest
 from api_server_kit import CUT, GONE_EVENT, SILENCE, WRONG, ApiServer
 from kubeflow_trainer_api import models
 
-from parfocal.adapters import kubeflow_asked, kubeflow_jobs, kubeflow_pods
+from parfocal.adapters import kubeflow_asked, kubeflow_jobs, kubeflow_lost, kubeflow_pods
 from parfocal.adapters.kubeflow_trainer import TrainJobExecutor
 from parfocal.adapters.kubeflow_trainjob import Node, TrainJobSettings, described, folder, name
 from parfocal.core import manifest
-from parfocal.core.errors import DataContractError, OutsideServiceError, UsageError
+from parfocal.core.errors import DataContractError, OutsideServiceError, ParfocalError, UsageError
 from parfocal.core.protocols import Work
 from parfocal.steps import elsewhere, train
 from parfocal.steps.elsewhere import JOB
@@ -31,13 +31,13 @@ from parfocal.steps.elsewhere import JOB
 
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[ApiServer]:
-    monkeypatch.setattr(kubeflow_asked, "LIMITS", (0.4, 0.4))
-    monkeypatch.setattr(kubeflow_asked, "PATIENCE", 2.0)
+    monkeypatch.setattr(kubeflow_asked, "LIMITS", (20.0, 20.0))
     monkeypatch.setattr(kubeflow_asked, "FIRST_PAUSE", 0.02)
-    monkeypatch.setattr(kubeflow_jobs, "PATIENCE_SECONDS", 2.0)
     monkeypatch.setattr(kubeflow_jobs, "WATCH_SECONDS", 1)
     monkeypatch.setattr(kubeflow_pods, "LOOK_SECONDS", 0.1)
-    monkeypatch.setattr(kubeflow_pods, "LIMITS", (0.4, 0.4))
+    monkeypatch.setattr(kubeflow_pods, "LAST_SECONDS", 0.1)
+    monkeypatch.setattr(kubeflow_pods, "LIMITS", (20.0, 20.0))
+    monkeypatch.setattr(kubeflow_lost, "BACKOFF_SECONDS", 0.1)
     with kit.api_server() as made:
         monkeypatch.setenv("KUBECONFIG", str(kit.kubeconfig(tmp_path / "kubeconfig", made)))
         yield made
@@ -64,10 +64,10 @@ def completing(server: ApiServer) -> Callable[[dict[str, Any]], None]:
         pods = [server.pod(at, index) for index in range(job["spec"]["trainer"]["numNodes"])]
         server.write(pods[0], json.dumps({"stage": "disc", "step": 8, "loss": 0.5}))
         server.write(pods[1], "warming up")
-        until = time.monotonic() + 5
-        while time.monotonic() < until and any(server.moods[kind] for kind in ("pods", "log", "watch")):
+        until = time.monotonic() + 60
+        kinds = ("get", "pods", "log", "watch")
+        while time.monotonic() < until and (server.unheard or any(server.moods[kind] for kind in kinds)):
             time.sleep(0.05)
-        time.sleep(0.2)
         for pod in pods:
             server.pods[pod]["status"]["phase"] = "Succeeded"
         server.condition(at, "Complete")
@@ -85,8 +85,9 @@ class Heard(data_kit.Notes):
 
 
 def test_a_job_is_sent_watched_and_its_words_are_those_of_the_step(
-    server: ApiServer, settings: TrainJobSettings, work: Work
+    server: ApiServer, settings: TrainJobSettings, work: Work, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(kubeflow_pods, "LAST_SECONDS", 30.0)
     server.created = completing(server)
     heard = Heard()
     TrainJobExecutor(settings).execute(work, heard)
@@ -119,8 +120,12 @@ def test_a_job_is_sent_watched_and_its_words_are_those_of_the_step(
     ],
 )
 def test_what_passes_is_asked_again(
-    server: ApiServer, settings: TrainJobSettings, work: Work, question: str, moods: list[Any]
-) -> None:
+    server: ApiServer, settings: TrainJobSettings, work: Work, question: str, moods: list[Any],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setattr(kubeflow_pods, "LAST_SECONDS", 30.0)
+    if SILENCE in moods:
+        monkeypatch.setattr(kubeflow_asked, "LIMITS", (0.4, 0.4))
     server.created = completing(server)
     server.moods[question] += moods
     heard = Heard()
@@ -150,8 +155,9 @@ def test_what_does_not_pass_is_said(
 
 
 def test_a_server_that_stays_away_is_given_up_and_the_job_is_left(
-    server: ApiServer, settings: TrainJobSettings, work: Work
+    server: ApiServer, settings: TrainJobSettings, work: Work, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(kubeflow_jobs, "PATIENCE_SECONDS", 2.0)
     server.moods["get"] += [None, None, *[500] * 200]
     with pytest.raises(OutsideServiceError, match="answers 500"):
         TrainJobExecutor(settings).execute(work, Heard())
@@ -210,15 +216,17 @@ def test_the_steps_own_error_is_raised_and_not_that_of_who_lost_it(
 
 
 def test_a_job_that_fails_without_a_word_says_why_its_pods_died(
-    server: ApiServer, settings: TrainJobSettings, work: Work
+    server: ApiServer, settings: TrainJobSettings, work: Work, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(kubeflow_pods, "LAST_SECONDS", 30.0)
+
     def run(job: dict[str, Any]) -> None:
         at = job["metadata"]["name"]
         killed = {"terminated": {"reason": "OOMKilled", "exitCode": 137}}
         server.write(server.pod(at, 0, "Failed", containerStatuses=[{"state": killed}]), "step 7 of 9")
         pulling = {"waiting": {"reason": "ImagePullBackOff", "message": "no such image"}}
         server.pod(at, 1, "Pending", containerStatuses=[{"state": pulling}])
-        time.sleep(0.3)
+        server.looked()
         server.condition(at, "Failed", "BackoffLimitExceeded", "a job has failed")
 
     server.created = run
@@ -230,6 +238,114 @@ def test_a_job_that_fails_without_a_word_says_why_its_pods_died(
         assert said in error.value.expected
     assert "[node 1] ImagePullBackOff: no such image" in heard.notes
     assert name(work) in server.jobs  # to be looked at
+
+
+DRAINED = {"type": "DisruptionTarget", "status": "True", "reason": "EvictionByEvictionAPI", "message": "node drained"}
+LOST = {
+    "evicted": {"phase": "Failed", "reason": "Evicted", "message": "The node was low on resource: memory."},
+    "drained": {"conditions": [DRAINED]},
+    "a peer is gone": "RuntimeError: [gloo/transport/tcp/pair.cc:547] Connection closed by peer [10.0.0.7]:4711",
+    "no word": {},
+}
+
+
+def losing(server: ApiServer, work: Work, how: str, times: int) -> Callable[[dict[str, Any]], None]:
+    """A controller of nodes that are lost so many times, then stay."""
+    left = [times]
+
+    def run(job: dict[str, Any]) -> None:
+        if not left[0]:
+            completing(server)(job)
+            return
+        left[0] -= 1
+        at, told = job["metadata"]["name"], LOST[how]
+        server.pod(at, 0)
+        server.pod(at, 1, **(told if isinstance(told, dict) else {}))
+        if isinstance(told, str):
+            values = {"exit_code": 1, "what": told, "where": "", "expected": "", "next": ""}
+            (folder(work) / "failure-0.json").write_text(json.dumps(values))
+        server.looked()
+        del server.pods[f"{at}-node-0-1-abcde"]  # a pod that is taken is soon gone
+        server.condition(at, "Failed", "BackoffLimitExceeded", "a job has failed")
+
+    return run
+
+
+@pytest.mark.parametrize("how", LOST)
+def test_a_job_that_lost_a_node_is_begun_again_after_a_growing_pause(
+    server: ApiServer, settings: TrainJobSettings, work: Work, how: str
+) -> None:
+    server.created = losing(server, work, how, 2)
+    heard = Heard()
+    TrainJobExecutor(settings).execute(work, heard)
+    assert server.asked.count("create") == 3
+    said = [note.partition("; another job goes on from the checkpoint in ") for note in heard.notes if "; ano" in note]
+    assert [pause for _, _, pause in said] == ["0.1 s, 3 may be lost", "0.2 s, 2 may be lost"]
+    word = {"drained": "node 1 was taken: EvictionByEvictionAPI: node drained", "no word": "ended without a word"}
+    assert word.get(how, "") in said[0][0]
+    assert not list(folder(work).glob("failure-*")), "the next job's words are its own"
+
+
+@pytest.mark.parametrize("how", ["evicted", "a peer is gone"])
+def test_a_job_that_loses_nodes_too_often_has_failed(
+    server: ApiServer, settings: TrainJobSettings, work: Work, how: str
+) -> None:
+    server.created = losing(server, work, how, 99)
+    with pytest.raises(OutsideServiceError, match="lost a node, 2 times in a row") as error:
+        TrainJobExecutor(settings.model_copy(update={"retries": 1})).execute(work, Heard())
+    assert server.asked.count("create") == 2
+    said = {"evicted": "node 1 was taken: Evicted: The node was low", "a peer is gone": "Connection closed by peer"}
+    assert said[how] in error.value.what
+    assert error.value.where == f"trainjob parfocal/{name(work)}"
+    assert "goes on from its checkpoint" in error.value.next
+    assert name(work) in server.jobs  # to be looked at
+
+
+def test_a_step_that_fails_by_itself_is_not_begun_again(
+    server: ApiServer, settings: TrainJobSettings, work: Work
+) -> None:
+    """By its own words: also while a peer, later, speaks of a broken connection."""
+
+    def run(job: dict[str, Any]) -> None:
+        server.pod(job["metadata"]["name"], 0, "Failed")
+        for rank, what in enumerate(("ZeroDivisionError: division by zero", LOST["a peer is gone"])):
+            values = {"exit_code": 1, "what": what, "where": "", "expected": "", "next": ""}
+            (folder(work) / f"failure-{rank}.json").write_text(json.dumps(values))
+            time.sleep(0.02)
+        server.condition(job["metadata"]["name"], "Failed", "BackoffLimitExceeded", "a job has failed")
+
+    server.created = run
+    with pytest.raises(ParfocalError, match="division by zero"):
+        TrainJobExecutor(settings).execute(work, Heard())
+    assert server.asked.count("create") == 1
+
+
+def test_a_job_of_which_time_ran_out_is_not_begun_again(
+    server: ApiServer, settings: TrainJobSettings, work: Work
+) -> None:
+    server.created = lambda job: server.condition(job["metadata"]["name"], "Failed", "DeadlineExceeded", "too long")
+    with pytest.raises(OutsideServiceError, match="DeadlineExceeded too long"):
+        TrainJobExecutor(settings).execute(work, Heard())
+    assert server.asked.count("create") == 1
+
+
+def test_a_step_that_is_ended_between_two_jobs_lets_go(
+    server: ApiServer, settings: TrainJobSettings, work: Work, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kubeflow_lost, "BACKOFF_SECONDS", 30.0)
+    server.created = losing(server, work, "evicted", 99)
+
+    class Ended(Heard):
+        def note(self, message: str) -> None:
+            super().note(message)
+            if "another job goes on" in message:
+                threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGTERM)).start()
+
+    heard = Ended()
+    with pytest.raises(SystemExit):
+        TrainJobExecutor(settings).execute(work, heard)
+    assert server.asked.count("create") == 1, "it did not wait the half minute"
+    assert server.jobs == {}
 
 
 def test_a_job_that_somebody_deletes_is_missed(server: ApiServer, settings: TrainJobSettings, work: Work) -> None:
@@ -251,7 +367,13 @@ def test_a_step_that_is_ended_lets_go_of_its_job(
     assert (job is None) == (ended == "delete")
     assert job is None or job["spec"].get("suspend", False) == (ended == "suspend")
     if ended == "suspend":  # the next attempt goes on with it
-        threading.Timer(0.3, server.condition, (name(work), "Complete")).start()
+
+        def complete() -> None:
+            while server.jobs[name(work)]["spec"]["suspend"]:
+                time.sleep(0.02)
+            server.condition(name(work), "Complete")
+
+        threading.Thread(target=complete).start()
         TrainJobExecutor(mine).execute(work, Heard())
         assert server.events[-2][2]["spec"]["suspend"] is False
 
@@ -260,6 +382,7 @@ def test_every_field_is_one_that_trainer_knows(settings: TrainJobSettings, work:
     """Its models drop what they do not know without a word: what comes back must be what went in."""
     full = settings.model_copy(
         update={
+            "runtime_kind": "TrainingRuntime",
             "account": "runs", "secret": "mlflow", "secret_keys": ("MLFLOW_TRACKING_TOKEN",), "seconds": 3600,
             "node": Node(
                 accelerator="nvidia.com/gpu", accelerators=8, node_selector={"parfocal.dev/pool": "gpu"},
@@ -282,8 +405,12 @@ def test_a_folder_that_no_pod_sees_is_refused(settings: TrainJobSettings, work: 
         TrainJobExecutor(elsewhere_set).execute(work, Heard())
 
 
-def run_here(server: ApiServer) -> Callable[[dict[str, Any]], None]:
-    """A controller and a kubelet in one: the container's own command, its processes on this machine."""
+def run_here(server: ApiServer, lose: str = "") -> Callable[[dict[str, Any]], None]:
+    """A controller and a kubelet in one: the container's own command, its processes on this machine.
+
+    One of them is killed, once, when a line with `lose` is written.
+    """
+    left = [lose] if lose else []
 
     def run(job: dict[str, Any]) -> None:
         at, trainer = job["metadata"]["name"], job["spec"]["trainer"]
@@ -298,6 +425,10 @@ def run_here(server: ApiServer) -> Callable[[dict[str, Any]], None]:
         assert process.stdout is not None
         for line in process.stdout:
             server.write(pod, line.rstrip())
+            if left and left[0] in line:
+                left.clear()
+                children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+                os.kill(int(children[-1]), signal.SIGKILL)
         ended = process.wait()
         server.pods[pod]["status"]["phase"] = "Failed" if ended else "Succeeded"
         server.condition(at, "Failed" if ended else "Complete", "", f"exit code {ended}")
@@ -330,3 +461,25 @@ def test_a_bundle_that_a_job_of_two_processes_trained(
             [tmp_path / "a"], out, tmp_path / "memory", broken, state=tmp_path / "state", key="three",
             run=learning_kit.Untracked(), reporter=heard, executor=TrainJobExecutor(settings),
         )  # fmt: skip
+
+
+@pytest.mark.slow
+def test_a_training_of_two_processes_that_loses_one_is_begun_again_and_ends_well(
+    server: ApiServer, settings: TrainJobSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What torch.distributed and torchrun really do when a peer is killed."""
+    monkeypatch.setenv("PARFOCAL_DATABASE_URL", "")
+    data_kit.dataset(data_kit.source(tmp_path / "photos-a", data_kit.patients(16)), tmp_path / "a")
+    server.created = run_here(server, '"stage": "disc", "step": 6')
+    heard = Heard()
+    config = learning_kit.config(
+        "executor.name=trainjob", "executor.processes=2", "train.checkpoint_every=2", "train.validate_every=2"
+    )
+    made = train.run(
+        [tmp_path / "a"], tmp_path / "first", tmp_path / "memory", config, state=tmp_path / "state", key="lost",
+        run=learning_kit.Untracked(), reporter=heard, executor=TrainJobExecutor(settings),
+    )  # fmt: skip
+    assert manifest.verify(tmp_path / "first", "bundle").checksum == made.checksum
+    assert server.asked.count("create") == 2
+    assert any("another job goes on from the checkpoint" in note for note in heard.notes), heard.notes
+    assert any("disc goes on from step" in note for note in heard.notes), heard.notes

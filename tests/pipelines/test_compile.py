@@ -22,6 +22,7 @@ ARGUMENTS = {
     "continual": ["champion_uri", "config", "experience_uri", "idempotency_key"],
     "segmented": ["champion_uri", "config", "experience_uri", "idempotency_key"],
     "fleet": ["config", "experiences", "idempotency_key"],
+    "sharded": ["config", "experience_uri", "idempotency_key", "shards"],
 }
 
 
@@ -64,16 +65,31 @@ def test_a_pipeline_takes_exactly_the_arguments_of_the_contract(name: str) -> No
 def test_only_the_configuration_has_a_default_in_the_run_form(name: str) -> None:
     (spec, _) = yaml.safe_load_all(kubeflow.pipeline(name).read_text())
     parameters = spec["root"]["inputDefinitions"]["parameters"]
-    assert {key: one.get("defaultValue") for key, one in parameters.items() if one.get("isOptional")} == {"config": ""}
+    shown = {key: one.get("defaultValue") for key, one in parameters.items() if one.get("isOptional")}
+    assert shown.pop("shards", None) == (8.0 if name == "sharded" else None)
+    told = name in ("initial", "pretrained", "continual", "sharded")  # whose images these are
+    assert shown == {"config": '{"data": {"instrument": ""}}' if told else ""}
 
 
-@pytest.mark.parametrize("name", ["initial", "pretrained", "continual", "fleet"])
+@pytest.mark.parametrize("name", ["initial", "pretrained", "continual", "fleet", "sharded"])
 def test_the_last_step_runs_whatever_becomes_of_the_others(name: str) -> None:
     tasks = next(yaml.safe_load_all(kubeflow.pipeline(name).read_text()))["root"]["dag"]["tasks"]
     steps = f"parfocal-{name}-steps"
-    assert set(tasks) == {steps, "report-end"}
+    card = {"condition-1"} if name in ("initial", "continual") else set()
+    assert set(tasks) == {steps, "report-end"} | card
     assert tasks["report-end"]["triggerPolicy"] == {"strategy": "ALL_UPSTREAM_TASKS_COMPLETED"}
     assert tasks["report-end"]["inputs"]["parameters"]["status"] == {"taskFinalStatus": {"producerTask": steps}}
+
+
+@pytest.mark.parametrize("name", ["initial", "continual"])
+def test_the_model_card_hangs_on_the_gates_word_beside_the_steps_and_not_among_them(name: str) -> None:
+    spec = next(yaml.safe_load_all(kubeflow.pipeline(name).read_text()))
+    (branch,) = [task for task in spec["root"]["dag"]["tasks"].values() if "condition" in task.get("triggerPolicy", {})]
+    assert branch["triggerPolicy"]["condition"].endswith("-outcome'] == 'promote'")
+    assert branch["dependentTasks"] == [f"parfocal-{name}-steps"]
+    assert set(spec["components"][branch["componentRef"]["name"]]["dag"]["tasks"]) == {"model-card"}
+    inside = spec["components"][f"comp-parfocal-{name}-steps"]["dag"]["tasks"].values()
+    assert not [task for task in inside if "triggerPolicy" in task], "report_end would hear that they still run"
 
 
 @pytest.mark.parametrize("name", sorted(ARGUMENTS.keys() - {"study", "segmented", "fleet"}))
@@ -130,6 +146,8 @@ def test_the_objects_of_kubernetes_hold_the_very_same_pipeline_under_the_name_th
         assert pipeline["metadata"] == {"name": f"parfocal-{name}", "namespace": "clinic"}
         assert version["metadata"] == {"name": kubeflow.Compiled.read(file).version, "namespace": "clinic"}
         assert len(version["metadata"]["name"]) <= 63
+        assert pipeline["spec"]["displayName"] == kubeflow.Compiled.read(file).title
+        assert version["spec"]["displayName"] == kubeflow.Compiled.read(file).version_title
         assert version["spec"]["pipelineName"] == pipeline["metadata"]["name"]
         assert (version["spec"]["pipelineSpec"], version["spec"]["platformSpec"]) == (spec, platform)
     with pytest.raises(UsageError, match="--out"):

@@ -25,7 +25,8 @@ PROGRAM = textwrap.dedent("""
     torch.set_num_threads(1)
     dataset, champion, challenger, memory, config = sys.argv[1:]
     made = [dsl.Artifact(uri=place, metadata={}) for place in (dataset, champion, challenger, memory)]
-    retrain.python_func(*made[:2], config, "spot", *made[2:])
+    shown = [kind(uri=f"{challenger}-shown/{kind.__name__}", metadata={}) for kind in (dsl.Metrics, dsl.Markdown)]
+    retrain.python_func(*made[:2], config, "spot", *made[2:], *shown)
 """)
 GRACE_SECONDS = 30
 """What a node that is shut down leaves a pod, as Kubernetes and the clouds have it by default."""

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+from parfocal_serving.monitor import told
 from promotion_kit import MemoryStore, write_bundle
 
 from parfocal.adapters.database import SqlLedger
@@ -77,3 +78,9 @@ def test_a_run_that_failed_and_then_succeeded_under_its_key_is_two_entries_and_e
     end("SUCCEEDED")
     said = [(entry.task, entry.body["state"], entry.body["error"]) for entry in ledger.entries()]
     assert said == [("lung", "failed", "preprocess failed"), ("fundus", "succeeded", "")]
+
+
+def test_steps_with_a_loop_that_kubeflow_still_calls_running_have_not_failed(ledger: SqlLedger) -> None:
+    ended = Ended(pipeline="parfocal-fleet", key="k", state="RUNNING", job="run-1")
+    assert report_end.run(ended, "", ledger=ledger, task="fundus").body["state"] == "unknown"
+    assert told.of(ledger.entries("fundus"), "k", None) == told.Told()

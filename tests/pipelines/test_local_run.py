@@ -87,6 +87,25 @@ def test_the_artifacts_that_the_ui_renders_are_filled(second: LocalRun, place: P
         assert summary.read_text().strip()
         (said,) = place.glob(f"runs/parfocal-continual-*/{step}/executor_output.json")
         assert json.loads(said.read_text())["artifacts"]["metrics"]["artifacts"][0]["metadata"]
+    (said,) = place.glob("runs/parfocal-continual-*/evaluate/executor_output.json")
+    curve = json.loads(said.read_text(), parse_constant=pytest.fail)["artifacts"]["curve"]["artifacts"][0]["metadata"]
+    assert set(curve) in ({"confidenceMetrics"}, {"confusionMatrix"})
+
+
+def test_a_training_and_a_dataset_are_shown_too(second: LocalRun, place: Path) -> None:
+    (said,) = place.glob("runs/parfocal-continual-*/retrain/executor_output.json")
+    metrics = json.loads(said.read_text())["artifacts"]["metrics"]["artifacts"][0]["metadata"]
+    assert {metrics["steps disc"], metrics["steps cup"]} == {4}
+    assert {f"best validation dice {camera} {name}" for camera in "AB" for name in ("disc", "cup")} <= set(metrics)
+    (summary,) = place.glob("runs/parfocal-continual-*/retrain/summary")
+    assert "| cup | A | 4 |" in summary.read_text()
+    assert "Strategy replay" in summary.read_text()
+    (summary,) = place.glob("runs/parfocal-continual-*/preprocess/summary")
+    assert "No file was left out." in summary.read_text()
+
+
+def test_nothing_is_promoted_and_no_model_card_is_made(second: LocalRun, place: Path) -> None:
+    assert not list(place.glob("runs/parfocal-continual-*/model-card"))
 
 
 def test_a_pipeline_is_one_mlflow_run_named_by_its_key(second: LocalRun, place: Path) -> None:

@@ -7,9 +7,10 @@ import data_kit
 import learning_kit
 import pytest
 
-from parfocal.adapters import kubeflow
+from parfocal.adapters import connect, kubeflow
 from parfocal.core import manifest
 from parfocal.steps.config import RunConfig
+from parfocal.steps.report_end import RUN_ENDED
 
 
 def test_a_folder_with_masks_beside_it_is_drawn_and_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -35,3 +36,9 @@ def test_a_folder_with_masks_beside_it_is_drawn_and_measured(tmp_path: Path, mon
     assert (made / "cases.csv").read_text().count("right") == 2
     assert Path(run.outputs["report"]).read_text() == (made / "report.html").read_text()
     assert Path(run.outputs["summary"]).read_text() == (made / "summary.md").read_text()
+    (ended,) = connect().ledger.entries("fundus", RUN_ENDED)
+    assert (ended.body["pipeline"], ended.body["key"], ended.body["state"]) == (
+        "parfocal-segmented",
+        "few",
+        "succeeded",
+    )

@@ -59,7 +59,7 @@ class Platform:
         return TrainJobExecutor()
 
     def checkpoints(self, key: str) -> AbstractContextManager[CheckpointStore | None]:
-        """Where a key's checkpoints are kept for pods of other nodes (PARFOCAL_CHECKPOINTS); None without such a place."""
+        """Where a key's checkpoints are kept for pods of other nodes (PARFOCAL_CHECKPOINTS); None without one."""
         from parfocal.adapters.storage_checkpoints import kept
 
         return kept(self.settings.state, key)

@@ -94,7 +94,7 @@ def _execute(
 
     with tempfile.TemporaryDirectory(prefix="parfocal-") as workspace, _runner(values, containers) as runner:
         local.init(runner, pipeline_root=str(root), workspace_root=workspace)
-        run: Any = components.load_component_from_text(spec.without_retries())
+        run: Any = components.load_component_from_text(spec.for_this_machine())
         try:
             outputs = run(**values).outputs
         except RuntimeError as error:

@@ -125,18 +125,29 @@ class Compiled:
         executors = self.documents[0].get("deploymentSpec", {}).get("executors", {}).values()
         return sorted({one["container"]["image"] for one in executors if "container" in one})
 
-    def without_retries(self) -> str:
-        """The same YAML with no step tried again.
+    def for_this_machine(self) -> str:
+        """The same YAML for `kfp.local`: no step is tried again, and branches are found out.
 
         Retries answer to nodes that vanish. On one machine a step that fails once fails again, and a person would wait
-        a minute and a half to be told so.
+        a minute and a half to be told so. Of a step's outputs `kfp.local` finds the one that is called Output; in a
+        condition on any other it sees an input that nobody gave, and never takes the branch.
         """
         spec = copy.deepcopy(self.documents[0])
         inner = [component["dag"] for component in spec["components"].values() if "dag" in component]
         for dag in (spec["root"]["dag"], *inner):  # a loop's body is a component with tasks of its own
             for task in dag["tasks"].values():
                 task.pop("retryPolicy", None)
+                _name_outputs(task)
         return yaml.safe_dump_all([spec, *self.documents[1:]], sort_keys=True)
+
+
+def _name_outputs(task: dict[str, Any]) -> None:
+    """Name the outputs in a task's condition as `kfp.local` looks them up: <task>--<output>."""
+    policy = task.get("triggerPolicy", {})
+    for name, source in task.get("inputs", {}).get("parameters", {}).items():
+        if "condition" in policy and (output := source.get("taskOutputParameter")):
+            found = f"'{output['producerTask']}--{output['outputParameterKey']}'"
+            policy["condition"] = policy["condition"].replace(f"'{name}'", found)
 
 
 def _said(word: str, names: list[str]) -> str:

@@ -17,6 +17,7 @@ from parfocal.core.errors import ParfocalError
 
 VERBS = {
     "preprocess": ("parfocal.cli.steps", "Read an instrument's labelled images, split them, write a dataset."),
+    "gather": ("parfocal.cli.steps", "Make one dataset of the parts that `preprocess --shard` left."),
     "pretrain": ("parfocal.cli.steps", "Pretrain an encoder on images alone, or on centre points."),
     "train": ("parfocal.cli.steps", "Train a first model bundle from datasets."),
     "retrain": ("parfocal.cli.steps", "Teach a champion a dataset without losing what it knew."),
@@ -92,7 +93,8 @@ def parfocal(debug: bool) -> None:
                           parfocal up --segmenter-port 3000
 
     Exit codes: 0 done, 2 usage or configuration, 3 data that breaks the contract, 4 the gate did not say yes,
-    5 drift found, 6 an outside service failed (try again), 130 interrupted, 1 a bug.
+    5 drift found, 6 an outside service failed (try again), 130 interrupted,
+    143 told to end (SIGTERM; a training keeps its step), 1 a bug.
     """
 
 

@@ -22,6 +22,7 @@ from parfocal.cli.inputs import FOLDER, KEY, OUT
     help="Layout of SOURCE (data.reader): folder, drishti, rimone_dl, dicom, volume, ...",
 )
 @click.option("--champion", default="", help="Bundle folder, version or alias: patients it knows keep their split.")
+@click.option("--shard", default="", help="One part of SOURCE, such as 2/8, for `gather`: OUT is then no dataset yet.")
 @common
 def preprocess(
     source: Path,
@@ -29,6 +30,7 @@ def preprocess(
     instrument: str,
     reader: str,
     champion: str,
+    shard: str,
     options: Options,
 ) -> None:
     """Read SOURCE, validate every case, freeze the split by patient and write a dataset to OUT.
@@ -38,15 +40,49 @@ def preprocess(
     Masks are 8-bit, 0 outside and 255 (or 1) inside, as large as the image; any structure may be missing.
     One bad file refuses the whole source with a list of all that is wrong; --set data.on_invalid=drop
     takes the good cases and records the others.
+
+    \b
+    Many images, on several machines or side by side, all with the same settings:
+      parfocal preprocess SOURCE --shard 1/2 --out part-1
+      parfocal preprocess SOURCE --shard 2/2 --out part-2
+      parfocal gather part-1 part-2 --out dataset
     """
     from parfocal.steps import preprocess as step
+    from parfocal.steps import preprocess_shard
 
     named = {"instrument": instrument, "reader": reader}
     extra = [f"data.{key}={json.dumps(value)}" for key, value in named.items() if value]
     config = options.config(*extra)
     with options.reporter() as report:
         known = inputs.champion(champion, config.task) if champion else None
-        made = step.run(source, out, config, champion=known, reporter=report)
+        if shard:
+            made = preprocess_shard.run(source, out, config, shard=shard, champion=known, reporter=report)
+        else:
+            made = step.run(source, out, config, champion=known, reporter=report)
+    what = "shard" if shard else "dataset"
+    options.result({what: out, "checksum": made.checksum}, f"{what} {shard}".rstrip() + f" written to {out}")
+
+
+@click.command()
+@click.argument("shards", nargs=-1, required=True, type=FOLDER)
+@OUT
+@click.option("--instrument", default="", help="As the shards were made with (data.instrument).")
+@click.option("--reader", default="", help="As the shards were made with (data.reader).")
+@click.option("--champion", default="", help="As the shards were made with.")
+@common
+def gather(shards: tuple[Path, ...], out: Path, instrument: str, reader: str, champion: str, options: Options) -> None:
+    """Make the dataset OUT of SHARDS, all parts of one source: to the byte what `preprocess` writes in one go.
+
+    Patients are dealt to the sides of the split once, over all. Shards of other settings, of another state of the
+    source, missing ones, and a patient in two are refused; a missing one is made by itself, the others stay.
+    """
+    from parfocal.steps import gather as step
+
+    named = {"instrument": instrument, "reader": reader}
+    config = options.config(*(f"data.{key}={json.dumps(value)}" for key, value in named.items() if value))
+    with options.reporter() as report:
+        known = inputs.champion(champion, config.task) if champion else None
+        made = step.run(shards, out, config, champion=known, reporter=report)
     options.result({"dataset": out, "checksum": made.checksum}, f"dataset written to {out}")
 
 
@@ -110,7 +146,11 @@ def train(
 
     config = options.config()
     key = key or inputs.key("train", config, (*datasets, *([pretrained] if pretrained else [])))
-    with options.reporter() as report, inputs.tracked("train", key) as (platform, run):
+    with (
+        options.reporter() as report,
+        inputs.tracked("train", key) as (platform, run),
+        platform.checkpoints(key) as store,
+    ):
         made = step.run(
             datasets,
             out,
@@ -122,6 +162,7 @@ def train(
             reporter=report,
             pretrained=pretrained,
             executor=platform.executor,
+            store=store,
         )
     options.result({"bundle": out, "checksum": made.checksum, "key": key}, f"bundle written to {out}")
 
@@ -153,7 +194,7 @@ def retrain(
     with options.reporter() as report:
         bundle = inputs.champion(champion, config.task)
         key = key or inputs.key("retrain", config, (dataset, bundle))
-        with inputs.tracked("retrain", key) as (platform, run):
+        with inputs.tracked("retrain", key) as (platform, run), platform.checkpoints(key) as store:
             made = step.run(
                 dataset,
                 bundle,
@@ -165,5 +206,6 @@ def retrain(
                 run=run,
                 reporter=report,
                 executor=platform.executor,
+                store=store,
             )
     options.result({"bundle": out, "checksum": made.checksum, "key": key}, f"challenger written to {out}")

@@ -134,7 +134,8 @@ def score_case(predicted: Mask, true: Mask, spacing: Spacing | None = None) -> d
     Returns:
         Finite numbers only; what is not defined is absent. ``dice``, ``iou`` in [0, 1]; ``hausdorff``, ``hd95`` in
         pixels, with `spacing` also ``hausdorff_mm``, ``hd95_mm``; ``radii_ratio`` unless the truth is empty; ``area``,
-        ``area_true`` in pixels; ``both_empty``, 1 for the empty pair whose Dice of 1 was given and not earned.
+        ``area_true`` and, of the whole photograph, ``pixels``, in pixels; ``both_empty``, 1 for the empty pair whose
+        Dice of 1 was given and not earned.
 
     Raises:
         ValueError: the masks differ in shape.
@@ -149,6 +150,7 @@ def score_case(predicted: Mask, true: Mask, spacing: Spacing | None = None) -> d
         "hd95": far95,
         "area": float(area(predicted)),
         "area_true": float(area(true)),
+        "pixels": float(true.size),
         "both_empty": float(not predicted.any() and not true.any()),
     }
     ratio = radii_ratio(predicted, true)

@@ -18,6 +18,8 @@ WARNING = (
 )
 
 _CDR = (0.6, 0.7)
+RAISED = _CDR[1]
+"""A cup-to-disc ratio of this and above is outside its range, and raises suspicion."""
 _ASYMMETRY = 0.2
 
 _SOURCES = {

@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-import shutil
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
-from parfocal.core import bundle, manifest
-from parfocal.core.errors import DataContractError, UsageError
-from parfocal.core.manifest import Manifest, Parent
-from parfocal.core.protocols import Reader, Reporter, Scan
-from parfocal.core.task import task
-from parfocal.core.types import Case, Problem, Split
-from parfocal.preprocessing import recipes, shards, split
-from parfocal.preprocessing.checks import Past, contradictions, past
-from parfocal.preprocessing.ingest import Left, Taken, in_order, ingest
-from parfocal.preprocessing.locate import Locator
+from parfocal.core import manifest
+from parfocal.core.errors import DataContractError
+from parfocal.core.manifest import Manifest
+from parfocal.core.protocols import Reporter
+from parfocal.core.types import Problem, Split
+from parfocal.preprocessing import split
+from parfocal.preprocessing.checks import Past
+from parfocal.preprocessing.ingest import Taken
 from parfocal.preprocessing.shards import Dataset
-from parfocal.readers import FAMILY
-from parfocal.steps import locating, preprocessed
+from parfocal.steps import locating, preprocess_look, preprocessed
 from parfocal.steps.config import RunConfig
+from parfocal.steps.preprocess_look import History, Looked
 
 
 def run(source: Path, out: Path, config: RunConfig, *, champion: Path | None, reporter: Reporter) -> Manifest:
@@ -40,116 +35,63 @@ def run(source: Path, out: Path, config: RunConfig, *, champion: Path | None, re
             lists every file), too few cases are left, or the champion's datasets or recipe do not fit.
         UsageError: `out` is there already, there is no such reader or task, or the instrument has no name.
     """
-    source, reader = Path(source), _reader(config)
+    source = Path(source)
+    preprocess_look.reader(config)
     asked, config = config, locating.named(config)
-    datasets, parents, instruments = _history(champion, config)
+    history = preprocess_look.history(champion, config)
+    parents = [*history.parents]
     with manifest.new_folder(
         out, "dataset", parents=parents, seed=config.seed, config=config.model_dump(mode="json")
     ) as scratch:
         locator, origins = locating.into_dataset(config.recipe, scratch, asked, champion)
         parents += origins
-        workdir = scratch / ".work"
-        workdir.mkdir()
-        scan = _with_unlabelled(reader.scan(source, workdir, task=config.task, instrument=config.data.instrument))
-        instrument = _instrument(scan, source, config)
-        earlier = past(datasets, instrument, everywhere=config.split.patients == "everywhere")
-        sound, left = _ingest(scan, scratch, config, earlier, reporter, locator)
-        shutil.rmtree(workdir)
-        taken = [one for one in sound if preprocessed.teaches(one)]
-        unlabelled = [preprocessed.unlabelled(one.entry) for one in sound if not preprocessed.teaches(one)]
-
-        wrong = [*scan.problems, *(problem for one in left if not one.known for problem in one.problems)]
-        if wrong and config.data.on_invalid == "refuse":
-            raise preprocessed.refusal(wrong, source, fine=len(scan.cases) - sum(not one.known for one in left))
-        first = instrument not in instruments
-        quota = config.split.new_instrument if champion is not None and first else config.split.initial
-        declared = scan.declared_splits or {}
-        drawn = scan.drawn_splits or {}
-        sides = split.sides([one.case for one in taken], earlier.known, declared, quota, config.split.key, drawn)
-        locating.refuse_learned(asked, instrument, sides)
-        taken, assisted = _only_training_is_assisted(taken, sides, scratch)
-        rejected = [*wrong, *assisted, *(problem for one in left if one.known for problem in one.problems)]
-        _enough(taken, sides, rejected, source, quota if first else None)
-        dataset = preprocessed.described(
-            taken, unlabelled, sides, rejected, source, config, instrument, quota, declared=bool(declared)
-        )
-        preprocessed.write(scratch, dataset, taken, sides, config)
-    preprocessed.tell(reporter, dataset, taken, earlier)
+        looked = preprocess_look.look(source, scratch, config, history, reporter, locator)
+        decided = decide(looked, scratch, source, config, asked, history)
+    preprocessed.tell(reporter, *decided)
     return manifest.read(out)
 
 
-def _reader(config: RunConfig) -> Reader:
-    recipes.refuse_unfit(config.recipe, task(config.task))  # before anything is read
-    reader: Reader = FAMILY.load(config.data.reader)()
-    return reader
+def decide(
+    looked: Looked, folder: Path, source: Path, config: RunConfig, asked: RunConfig, history: History
+) -> tuple[Dataset, list[Taken], Past]:
+    """The second half, done once over all parts: refuse or go on, deal the patients, write dataset.json and arrays.
+
+    Args:
+        looked: what is in the whole source.
+        folder: the dataset that is being made; images and masks of the sound cases are in it.
+        source: for messages.
+        config, asked: the settings with the localizer by what it is, and as they were asked for.
+        history: of the champion.
+
+    Returns:
+        What `preprocessed.tell` tells.
+
+    Raises:
+        DataContractError: see `run`.
+    """
+    earlier = history.past(looked.instrument, config)
+    taken = [one for one in looked.sound if preprocessed.teaches(one)]
+    unlabelled = [preprocessed.unlabelled(one.entry) for one in looked.sound if not preprocessed.teaches(one)]
+    wrong = [*looked.problems, *_in_order(looked.broken)]
+    if wrong and config.data.on_invalid == "refuse":
+        raise preprocessed.refusal(wrong, source, fine=len(looked.sound) + len(looked.known))
+    first = looked.instrument not in history.instruments
+    quota = config.split.new_instrument if history.champion and first else config.split.initial
+    cases = [one.case for one in taken]
+    sides = split.sides(cases, earlier.known, looked.declared, quota, config.split.key, looked.drawn)
+    locating.refuse_learned(asked, looked.instrument, sides)
+    taken, assisted = _only_training_is_assisted(taken, sides, folder)
+    rejected = [*wrong, *assisted, *_in_order(looked.known)]
+    _enough(taken, sides, rejected, source, quota if first else None)
+    dataset = preprocessed.described(
+        taken, unlabelled, sides, rejected, config, looked.instrument, quota, declared=bool(looked.declared)
+    )
+    preprocessed.write(folder, dataset, taken, sides, config)
+    return dataset, taken, earlier
 
 
-def _with_unlabelled(scan: Scan) -> Scan:
-    """The scan with its unlabelled cases among the others: they are looked at, copied and refused alike."""
-    return replace(scan, cases=(*scan.cases, *scan.unlabelled))
-
-
-def _history(champion: Path | None, config: RunConfig) -> tuple[list[Dataset], list[Parent], tuple[str, ...]]:
-    """The datasets that the champion answers for, oldest first, the new dataset's parents, the known instruments."""
-    if champion is None:
-        return [], [], ()
-    spec = bundle.read(champion)
-    if spec.task != config.task:
-        raise DataContractError(f"the champion is of task {spec.task}, not {config.task}", where=champion)
-    if recipes.stored(spec.recipe, champion) != config.recipe:
-        raise DataContractError(
-            "the champion was trained with another recipe",
-            where=champion,
-            expected=f"recipe {spec.recipe}",
-            next="use its settings; another recipe needs a first model of its own",
-        )
-    datasets, parents = [], [manifest.read(champion, "bundle").parent(champion)]
-    for reference in spec.datasets:
-        folder = Path(reference.uri)
-        sealed = manifest.read(folder, "dataset")
-        if sealed.checksum != reference.checksum:
-            raise DataContractError(
-                "this is not the dataset that the champion learned from",
-                where=folder,
-                expected=f"checksum {reference.checksum[:16]}…",
-                next="restore it: without it, patients could change sides",
-            )
-        datasets.append(shards.read_dataset(folder))
-        parents.append(sealed.parent(folder))
-    return datasets, parents, spec.instruments
-
-
-def _instrument(scan: Scan, source: Path, config: RunConfig) -> str:
-    found = sorted({case.instrument for case in scan.cases})
-    if len(found) > 1:
-        raise DataContractError(f"cases of several instruments: {', '.join(found)}", where=source, expected="one")
-    named = found[0] if found else config.data.instrument
-    if not named:
-        raise UsageError("the instrument has no name", expected="data.instrument, such as --instrument clinic-a")
-    return named
-
-
-def _ingest(
-    scan: Scan, folder: Path, config: RunConfig, earlier: Past, reporter: Reporter, locator: Locator | None
-) -> tuple[list[Taken], list[Left]]:
-    wrong: defaultdict[Path, list[Problem]] = defaultdict(list)
-    for problem in contradictions(scan, earlier):
-        wrong[problem.file].append(problem)
-
-    def work(case: Case) -> Taken | Left:
-        return ingest(
-            case, folder, task(config.task), config.recipe, earlier, wrong.get(case.image, ()), seed=config.seed,
-            locator=locator,
-        )  # fmt: skip
-
-    taken: list[Taken] = []
-    left: list[Left] = []
-    for result in in_order(work, scan.cases, partial(reporter.progress, "preprocess")):
-        if isinstance(result, Taken):
-            taken.append(result)
-        else:
-            left.append(result)
-    return sorted(taken, key=lambda one: one.case.id), left
+def _in_order(problems: Mapping[int, Sequence[Problem]]) -> list[Problem]:
+    return [problem for _, found in sorted(problems.items()) for problem in found]
 
 
 def _only_training_is_assisted(
@@ -182,7 +124,7 @@ def _enough(
     missing = [side for side in (split.ORDER if quota else (Split.TRAIN,)) if not found[side]]
     if missing:
         fewest = f"at least {split.smallest(quota)} new patients with unassisted labels" if quota else "a new case"
-        left = f"\n    {len(rejected)} files were left out:{preprocessed.listed(rejected, source)}" if rejected else ""
+        left = f"\n    {len(rejected)} files were left out:{preprocessed.listed(rejected)}" if rejected else ""
         raise DataContractError(
             f"{found.total()} new cases leave nothing on side {', '.join(missing)}{left}",
             where=source,

@@ -34,7 +34,6 @@ def described(
     unlabelled: Iterable[UnlabelledCase],
     sides: Mapping[str, Split],
     rejected: Iterable[Problem],
-    source: Path,
     config: RunConfig,
     instrument: str,
     quota: split.Quota,
@@ -53,7 +52,7 @@ def described(
         declared=declared,
         cases=cases,
         unlabelled=unlabelled,
-        rejected=tuple(Rejected(file=_named(p.file, source), reason=p.reason, next=p.next) for p in rejected),
+        rejected=tuple(Rejected(file=str(p.file), reason=p.reason, next=p.next) for p in rejected),
         unlocated=tuple(one.id for one in every if config.recipe.finds is not None and one.located is None),
         test_checksum=shards.checksum_of_tests(cases),
     )
@@ -105,15 +104,11 @@ def tell(reporter: Reporter, dataset: Dataset, taken: Iterable[Taken], earlier: 
 
 def refusal(wrong: Sequence[Problem], source: Path, *, fine: int) -> DataContractError:
     return DataContractError(
-        f"{len(wrong)} problems; {fine} cases are fine; nothing was written{listed(wrong, source)}",
+        f"{len(wrong)} problems; {fine} cases are fine; nothing was written{listed(wrong)}",
         where=source,
         next="mend these files, or take the good cases alone with data.on_invalid=drop",
     )
 
 
-def listed(problems: Iterable[Problem], source: Path) -> str:
-    return "".join(f"\n    {_named(p.file, source)}: {p.reason}" + (f"; {p.next}" if p.next else "") for p in problems)
-
-
-def _named(file: Path, source: Path) -> str:
-    return str(file.relative_to(source)) if file.is_relative_to(source) else file.name
+def listed(problems: Iterable[Problem]) -> str:
+    return "".join(f"\n    {p.file}: {p.reason}" + (f"; {p.next}" if p.next else "") for p in problems)

@@ -19,6 +19,7 @@ PREPARING = (
     "readers",
     "preprocessing",
     "steps/preprocess.py",
+    "steps/preprocess_look.py",
 )
 LEARNING = (
     *PREPARING,

@@ -13,7 +13,7 @@ from parfocal.core.protocols import Reporter, Work
 from parfocal.steps import elsewhere, train
 from parfocal.steps.config import RunConfig
 
-SENT = RunConfig.load(None, ["executor.name=trainjob", "executor.nodes=3"])
+SENT = RunConfig.load(None, ["executor.name=trainjob", "executor.nodes=3", "train.batch_size=6"])
 
 
 class Executor:

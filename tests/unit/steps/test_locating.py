@@ -28,8 +28,8 @@ from parfocal.preprocessing.fundus import FundusRecipe
 from parfocal.preprocessing.images import decode_image
 from parfocal.preprocessing.locate import LocateConfig
 from parfocal.preprocessing.shards import read_arrays, read_dataset
+from parfocal.steps import gather, preprocess, preprocess_shard, pretrain, retrain, train
 from parfocal.steps import locating as steps_locating
-from parfocal.steps import preprocess, pretrain, retrain, train
 
 SEEK = (
     "pretrain.objective={name: localize, radius: true}", "pretrain.steps=180", "pretrain.validate_every=60",
@@ -92,6 +92,18 @@ def test_the_dataset_holds_where_it_was_found_the_locator_and_frames_of_one_scal
         arrays = learned_masks(folder / name)
         shares[name] = np.sqrt(arrays.mean((1, 2)))
     assert shares["located"].std() / shares["located"].mean() < 0.6 * shares["a"].std() / shares["a"].mean()
+
+
+def test_shards_of_a_located_source_become_the_same_dataset_with_the_same_locator(folder: Path, tmp_path: Path) -> None:
+    config = settings(f"recipe.locate.model={folder / 'localizer'}", "recipe.locate.side=5")
+    told = {"champion": None, "reporter": data_kit.Notes()}
+    parts = [tmp_path / "1", tmp_path / "2"]
+    for part in parts:
+        preprocess_shard.run(folder / "photos-a", part, config, shard=f"{part.name}/2", **told)
+    made, expected = gather.run(parts, tmp_path / "all", config, **told), manifest.read(folder / "located")
+    assert (made.parents, made.config) == (expected.parents, expected.config)
+    differing = {name for name, _ in made.files.items() ^ expected.files.items()}
+    assert differing <= {f"{FOLDER}/openvino.xml"}, "which no two exports of one network have alike"
 
 
 def learned_masks(folder: Path) -> np.ndarray:

@@ -18,7 +18,7 @@ from parfocal.core.errors import DataContractError, UsageError
 from parfocal.core.types import Split
 from parfocal.preprocessing import ingest
 from parfocal.preprocessing.shards import read_arrays, read_dataset
-from parfocal.steps import preprocess
+from parfocal.steps import preprocess, preprocess_look
 
 
 def sides(folder: Path) -> dict[str, Split]:
@@ -99,7 +99,7 @@ def test_too_few_patients_for_three_sides_is_told_with_the_number_that_is_needed
 
 def test_a_source_that_vanishes_while_it_is_read_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     photos = source(tmp_path / "photos", patients(6))
-    scan = preprocess.contradictions
+    scan = preprocess_look.contradictions
 
     def meanwhile(*arguments):
         (photos / "images" / "p01.png").unlink()
@@ -107,7 +107,7 @@ def test_a_source_that_vanishes_while_it_is_read_is_refused(tmp_path: Path, monk
         write(photos / "images" / "p03.png", picture(99))
         return scan(*arguments)
 
-    monkeypatch.setattr(preprocess, "contradictions", meanwhile)
+    monkeypatch.setattr(preprocess_look, "contradictions", meanwhile)
     with pytest.raises(DataContractError) as refused:
         dataset(photos, tmp_path / "a")
     for line in ("images/p01.png: cannot be read: No such file", "disc/p02.png: cannot be read", "p03.png: it changed"):

@@ -1,0 +1,1 @@
+"""Make the dataset of a source whose parts have been looked at."""

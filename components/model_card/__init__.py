@@ -1,0 +1,1 @@
+"""Show the model card of the version that was just promoted."""

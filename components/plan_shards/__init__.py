@@ -1,0 +1,1 @@
+"""Say in which parts a source is looked at."""

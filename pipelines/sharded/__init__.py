@@ -1,0 +1,1 @@
+"""First model of a task, from more images than one pod should preprocess."""
