@@ -178,6 +178,10 @@ class Visitor:
         """Wait until the page's status line says so."""
         self.page.locator("#said", has_text=what).wait_for()
 
+    def done(self, what: str) -> None:
+        """Wait until the page says so of the last case."""
+        self.page.locator("#done", has_text=what).wait_for()
+
     def at(self, row: float, column: float) -> tuple[float, float]:
         """Where a pixel of the 384 x 384 phantom is on the screen, as long as it was fitted."""
         box = self.page.locator("#stage").bounding_box()

@@ -96,9 +96,13 @@ class CaseStore:
 
     def labelled(self, instrument: str) -> int:
         """Cases with at least one mask that wait for the next experience."""
-        if not NAME.fullmatch(instrument):
-            return 0
-        folder = self._open / instrument
+        return self._labelled(self._open / instrument) if NAME.fullmatch(instrument) else 0
+
+    def closed(self, instrument: str, number: int) -> int:
+        """Cases with at least one mask in experience `number`; 0 before it is closed."""
+        return self._labelled(self._closed / instrument / str(number)) if NAME.fullmatch(instrument) else 0
+
+    def _labelled(self, folder: Path) -> int:
         masked = {file.stem for name in self._structures for file in visible(folder / name)}
         return sum(file.stem in masked for file in visible(folder / IMAGES))
 

@@ -121,6 +121,11 @@ def time_line(past: Mapping[str, Any], now: float) -> TimeLine | None:
     return TimeLine(lanes, takeovers, TOP + LANE * len(lanes) + EDGE, since, now)
 
 
+def alarmed_first(instruments: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Instruments in alarm before the others, both in the order that they have."""
+    return sorted(instruments, key=lambda one: not any(stream["alarm"] for stream in one["streams"]))
+
+
 def between(low: float | None, high: float | None) -> str:
     """An interval of cases in words; empty where it has neither end."""
     if low is None:
@@ -144,7 +149,7 @@ class Page:
         )  # fmt: skip
         environment.filters.update(number=_number, moment=_moment, count=_count, cases=_cases)
         environment.globals.update(picture=picture, time_line=time_line, width=WIDTH, height=HEIGHT, span=SPAN)
-        environment.globals.update(between=between)
+        environment.globals.update(between=between, alarmed_first=alarmed_first)
         self._template = environment.get_template("page.html.j2")
 
     def render(self, state: Mapping[str, Any], past: Mapping[str, Any], *, nonce: str, now: float) -> str:

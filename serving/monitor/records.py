@@ -101,7 +101,8 @@ def change(connection: Connection, key: str, was: str = "", **values: Any) -> bo
 def redate(connection: Connection, run: RunRecord, now: float) -> None:
     """A run that lies in the future, because the clock was set back, was now."""
     times = {name: getattr(run, name) for name in ("decided", "launched", "ended")}
-    change(connection, run.key, **{name: now for name, time in times.items() if time is not None and time > now})
+    late: dict[str, Any] = {name: now for name, time in times.items() if time is not None and time > now}
+    change(connection, run.key, **late)
 
 
 def runs(connection: Connection, task: str) -> Sequence[RunRecord]:

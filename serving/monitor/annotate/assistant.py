@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -18,7 +19,8 @@ from parfocal.core.errors import OutsideServiceError, UsageError
 
 ASKED_SECONDS = 10.0
 """Between two questions whether clicks are answered."""
-AWAY = "see that the segmenter runs and that PARFOCAL_SEGMENTER_URL is its address; drawing by hand goes on meanwhile"
+AWAY = "draw by hand meanwhile; the monitor's log says why"
+logger = logging.getLogger(__name__)
 
 
 class Assistant:
@@ -112,4 +114,5 @@ def _since(began: float) -> float:
 def _refusal(error: OutsideServiceError | UsageError, url: str) -> Refusal:
     if isinstance(error, RefusedError) and error.status not in (401, 403):
         return Refusal(error.status, error.what, where=error.where, expected=error.expected, next=error.next)
-    return Refusal(503, f"the segmenter does not help now: {error.what}", where=url, next=AWAY)
+    logger.warning("the segmenter at %s does not help (is PARFOCAL_SEGMENTER_URL its address?): %s", url, error)
+    return Refusal(503, "the segmenter does not help now", next=AWAY)

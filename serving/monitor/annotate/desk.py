@@ -23,11 +23,13 @@ class Holder(NamedTuple):
     Attributes:
         token: of the lease.
         caller: name that the guard found out; "" where it asks nobody.
+        named: who it is by their own word.
     """
 
     case: str
     token: str
     caller: str = ""
+    named: str = ""
 
 
 class Desk:

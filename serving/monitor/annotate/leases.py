@@ -94,30 +94,42 @@ def row(connection: Connection, task: str, case: str, reading: int) -> RowMappin
 
 
 def held(
-    connection: Connection, task: str, case: str, token: str, caller: str = "", states: Collection[str] = (OUT,)
+    connection: Connection,
+    task: str,
+    case: str,
+    token: str,
+    caller: str = "",
+    named: str = "",
+    states: Collection[str] = (OUT,),
 ) -> RowMapping:
     """The row of a case for whoever has its token, also after the lease has lapsed.
 
     Args:
         caller: name that the guard found out; "" where it asks nobody.
+        named: who it is by their own word, for the wording of the refusal alone.
         states: in which the case may be.
 
     Raises:
-        Refusal: 409 it is not theirs, or not any more.
+        Refusal: 409 it is not theirs, or not any more; 423 it is theirs, by a newer token that another page has.
     """
     here = (ANNOTATIONS.c.task == task, ANNOTATIONS.c.case_id == case)
     mine = digest(token)
-    for found in connection.execute(select(ANNOTATIONS).where(*here)).mappings():
+    known = connection.execute(select(ANNOTATIONS).where(*here)).mappings().all()
+    for found in known:
         fits = secrets.compare_digest(found["token"].encode(), mine.encode())
         if token and fits and found["state"] in states and caller in ("", found["annotator"]):
             return found
+    expected = "the header X-Lease with the token that came with the case"
+    me = caller or named
+    if any(me and (found["state"], found["annotator"]) == (OUT, me) for found in known):
+        raise Refusal(
+            423, "you have opened this case elsewhere", where=case, expected=expected,
+            next="go on there, or take it back here",
+        )  # fmt: skip
     raise Refusal(
-        409,
-        "this case is not yours, or not any more: its lease has lapsed and somebody else took it, or it is done",
-        where=case,
-        expected="the header X-Lease with the token that came with the case",
-        next="ask for the next case",
-    )
+        409, "this case is not yours any more: somebody else took it while you were away, or it is done", where=case,
+        expected=expected, next="take the next case",
+    )  # fmt: skip
 
 
 def offer_again(connection: Connection, of: RowMapping) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from parfocal_serving.monitor.annotate import looks
+from parfocal_serving.monitor.annotate import looks, retrains
 from parfocal_serving.monitor.annotate.agreements import Agreements
 from parfocal_serving.monitor.annotate.assistant import Assistant
 from parfocal_serving.monitor.annotate.offer import Standing
@@ -50,7 +50,10 @@ class Overview:
             "clicks": clicks,
             "instruments": instruments,
             "structures": [
-                {"name": one.name, "within": one.inside, "colour": COLOURS[place % len(COLOURS)]}
+                {
+                    "name": one.name, "within": one.inside, "pieces": one.pieces,
+                    "colour": COLOURS[place % len(COLOURS)],
+                }
                 for place, one in enumerate(self._task.structures)
             ],
             "leases": [
@@ -73,6 +76,7 @@ class Overview:
             "experience": self._cases.next_number(name),
             "agreement": agreements["reading"],
             "proposal_agreement": agreements["proposal"],
+            "run": retrains.latest(connection, self._cases, self._task.name, name),
         }
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from importlib.resources import files
 from mimetypes import guess_type
 from typing import Any, TypeVar
+from urllib.parse import unquote
 
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse
@@ -109,7 +110,8 @@ def _holder(case: str, request: Request) -> Holder:
     if not NAME.fullmatch(case):
         raise Refusal(404, "there is no such case", where="case")
     token = request.headers.get("x-lease") or request.query_params.get("lease", "")
-    return Holder(case, token, caller_of(request.scope).name)
+    named = unquote(request.headers.get("x-annotator", ""))
+    return Holder(case, token, caller_of(request.scope).name, named)
 
 
 async def _body(request: Request, most: int = asked.BODY_BYTES) -> bytes:

@@ -1,4 +1,4 @@
-"""`parfocal pipeline approve`: a person takes upon themselves what the gate could not decide in a run of this machine."""
+"""`parfocal pipeline approve`: a person takes upon themselves what the gate could not decide in a run here."""
 
 from __future__ import annotations
 

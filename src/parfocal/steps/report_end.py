@@ -15,8 +15,11 @@ STATES = {
     "SUCCEEDED": "succeeded", "COMPLETE": "succeeded", "CANCELLED": "cancelled", "CANCELED": "cancelled",
     "RUNNING": UNKNOWN,
 }  # fmt: skip
-"""Kubeflow's words in those of `parfocal.core.protocols.Launcher`; all others are a failure. Steps with a loop or a branch
-are `RUNNING` to some versions of Kubeflow Pipelines when all of them have ended (kubeflow/pipelines#11979, #13321)."""
+"""Kubeflow's words in those of `parfocal.core.protocols.Launcher`; all others are a failure.
+
+Steps with a loop or a branch are `RUNNING` to some versions of Kubeflow Pipelines when all of them have ended
+(kubeflow/pipelines#11979, #13321).
+"""
 
 
 @dataclass(frozen=True, slots=True)

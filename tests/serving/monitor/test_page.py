@@ -13,19 +13,32 @@ STREAM = {
 }  # fmt: skip
 
 
-def told(**run_length: Any) -> str:
-    """What the page says of how often a stream alarms by chance."""
-    one = {
-        "name": "A", "known": True, "observations": 3, "assigned": 0, "last_seen": None, "labelled": 0,
-        "predicted_dice": {}, "streams": [{**STREAM, **run_length}],
+def watched(name: str, **stream: Any) -> dict[str, Any]:
+    return {
+        "name": name, "known": True, "observations": 3, "assigned": 0, "last_seen": None, "labelled": 0,
+        "predicted_dice": {}, "streams": [{**STREAM, **stream}],
     }  # fmt: skip
+
+
+def rendered(*instruments: dict[str, Any]) -> str:
     state = {
-        "task": "fundus", "champion": None, "instruments": [one], "candidates": [], "decisions": [], "runs": [],
+        "task": "fundus", "champion": None, "instruments": instruments, "candidates": [], "decisions": [], "runs": [],
         "trigger": {"path": "monitor", "mode": "label", "dry_run": True, "minimum_cases": 30},
         "observations": 3, "duplicates": 0, "rejected": 0, "unscored": 0,
     }  # fmt: skip
-    page = Page().render(state, PAST, nonce="n", now=0.0)
-    return next(iter(re.findall(r"One false alarm in [^<]*", page)), "").strip()
+    return Page().render(state, PAST, nonce="n", now=0.0)
+
+
+def told(**run_length: Any) -> str:
+    """What the page says of how often a stream alarms by chance."""
+    return next(iter(re.findall(r"One false alarm in [^<]*", rendered(watched("A", **run_length)))), "").strip()
+
+
+def test_an_instrument_in_alarm_comes_before_those_that_are_quiet() -> None:
+    fine = {"arl0": None, "arl0_low": None, "arl0_high": None}
+    alarm = {"alarm": True, "alarm_at": 2, "alarm_time": 1.0}
+    page = rendered(watched("A", **fine), watched("B", **fine), watched("C", **fine, **alarm))
+    assert re.findall(r"<h3>(\w)</h3>", page) == ["C", "A", "B"]
 
 
 @pytest.mark.parametrize(

@@ -188,6 +188,6 @@ def test_who_is_not_signed_in_comes_back_after_the_sign_in_page(browser: "Browse
         grace.opened()
         assert grace.areas()["cup"] > 1000, "the session ended and the drawing did not"
         grace.page.keyboard.press("a")
-        grace.says("Accepted: 1")
+        grace.done("Accepted: 1")
         assert [row["grader"] for row in kit.labels(guarded.state).values()] == ["Grace"]
         grace.context.close()

@@ -140,8 +140,17 @@ def test_unsaved_work_survives_a_reload_and_another_browser(visit: Callable[...,
     ada.page.keyboard.press("b")
     ada.drag((300, 100), (300, 160))
     ada.page.locator("#trouble").wait_for()  # the lease is in the other browser's hands, and nothing is lost
-    assert ada.areas() != drawn
-    ada.complaints = [text for text in ada.complaints if "409" not in text]
+    mine = ada.areas()
+    assert mine != drawn
+    told = ada.text("#trouble-text")
+    assert told == "you have opened this case elsewhere. Next: go on there, or take it back here."
+    assert "elsewhere" not in ada.text("#kept"), "it is said once"
+    ada.page.get_by_role("button", name="Take it back here").click()
+    ada.opened()
+    ada.page.locator("#kept", has_text="Your draft was found").wait_for()
+    assert ada.areas() == mine, "the newer drawing"
+    assert ada.page.locator("#trouble").is_hidden()
+    ada.complaints = [text for text in ada.complaints if "423" not in text]
 
 
 def test_who_comes_after_another_at_one_browser_sees_nothing_of_their_drawing(visit: Callable[..., Visitor]) -> None:

@@ -92,3 +92,11 @@ def test_what_lies_outside_another_mask_is_counted_and_cut(run: Any) -> None:
     disc.data.fill(1, 0, 14); cup.data.fill(1, 7, 21); const over = cup.outside(disc); cup.cut(disc);
     return [over, cup.area(), cup.outside(disc)]"""
     assert run(body) == [7, 7, 0]
+
+
+def test_pieces_touch_by_a_corner_and_the_largest_stays(run: Any) -> None:
+    """Of three: two pixels corner to corner are one piece, a pixel at the right edge is none with one at the left."""
+    body = "for (const at of [8, 16, 13, 21, 28, 35]) mask.data[at] = 1"  # 7 columns wide
+    found = run(f"const mask = new Mask(7, 6); {body}; return mask.pieces().map((one) => one.length)")
+    assert found == [3, 2, 1]
+    assert pixels(run, f"{body}; mask.largest(1)") == [".......", ".......", ".......", "#......", "#......", "#......"]

@@ -110,6 +110,6 @@ def test_a_pretraining_is_for_one_process(tmp_path: Path, monkeypatch: pytest.Mo
         monkeypatch.setenv(name, value)
     with pytest.raises(UsageError, match="pretraining is for one process"):
         pretrain.run(
-            [tmp_path / "nowhere"], tmp_path / "out", learning_kit.config(), state=tmp_path, key="k", run=UntrackedRun(),
+            [tmp_path], tmp_path / "out", learning_kit.config(), state=tmp_path, key="k", run=UntrackedRun(),
             reporter=Silent(),
         )  # fmt: skip

@@ -115,8 +115,9 @@ export class Desk {
 
   /** Structures in more pieces than the task has: [{name, pieces, found}]. */
   get specks() {
-    const counted = this.work.structures.map(({ name, pieces = 0 }) => ({ name, pieces, found: pieces && this.work.mask(name).pieces().length }));
-    return counted.filter(({ pieces, found }) => found > pieces);
+    const limited = this.work.structures.filter(({ pieces }) => pieces); // 0: any number
+    return limited.map(({ name, pieces }) => ({ name, pieces, found: this.work.mask(name).pieces().length }))
+      .filter(({ pieces, found }) => found > pieces);
   }
 
   /** Of such structures keep the largest pieces: one step that undo takes back. */

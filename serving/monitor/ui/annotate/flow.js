@@ -4,6 +4,7 @@ import * as api from "./api.js";
 import { Desk } from "./desk.js";
 import { ask, calm, trouble } from "./dialogs.js";
 import * as panel from "./panel.js";
+import { done, hush, say } from "./said.js";
 
 const $ = (id) => document.getElementById(id);
 const GONE = 409, ELSEWHERE = 423; // the lease is somebody else's now, or the same person's on another page
@@ -20,23 +21,6 @@ const DONE = {
   unreadable: "Marked as unreadable: the case is never shown again.",
   release: "",
 };
-let passing = false;
-
-/** @param brief it holds until the next change alone */
-export function say(text, brief = false) {
-  $("said").textContent = text;
-  passing = brief;
-}
-
-/** Something changed: what held until then goes. */
-export function hush() {
-  if (passing) say("");
-}
-
-/** What became of the last case: a line of its own, which nothing about the next case overwrites. */
-function done(text) {
-  $("done").textContent = text;
-}
 
 /** Leave for the sign-in page, which comes back here. */
 export function signIn() {
@@ -73,7 +57,8 @@ export class Flow {
       this.desk?.draft.flush();
       return signIn();
     }
-    if (error.status === ELSEWHERE && this.desk) return trouble(error, () => this.once(this.#takeBack), "Take it back here");
+    const back = () => this.once(this.#takeBack);
+    if (error.status === ELSEWHERE && this.desk) return trouble(error, back, "Take it back here");
     if (error.status !== GONE || !this.desk) return trouble(error, again);
     trouble(error, () => this.once(async () => { // the drawing stays in this browser
       await this.#done(await api.queue(), false);
@@ -151,8 +136,9 @@ export class Flow {
   /** Whether a person wants to hand it in as it is, having been told what may be wrong. */
   async #sure(desk) {
     const { doubts, specks } = desk, { corners } = this.tools;
-    if (corners) doubts.unshift(`The polygon is not closed: it needs three corners and has ${corners.length}, so it is left out.`);
-    doubts.push(...specks.map(({ name, pieces, found }) => `The ${name} is in ${found} separate pieces, where ${pieces} is the most.`));
+    if (corners) doubts.unshift(`The polygon needs three corners and has ${corners.length}: it is left out.`);
+    const scattered = ({ name, pieces, found }) => `The ${name} is in ${found} separate pieces; ${pieces} is the most to be expected.`;
+    doubts.push(...specks.map(scattered));
     if (!doubts.length) return true;
     const other = specks.length ? "Keep the largest" : "";
     const said = await ask({ title: "Accept it like this?", text: doubts.join(" "), yes: "Accept", other });

@@ -3,12 +3,13 @@
 import * as api from "./api.js";
 import { View } from "./canvas.js";
 import { ask, calm, keys as showKeys } from "./dialogs.js";
-import { Flow, hush, say, signIn } from "./flow.js";
+import { Flow, signIn } from "./flow.js";
 import * as keys from "./keys.js";
 import * as panel from "./panel.js";
 import { listen as pointers } from "./pointers.js";
 import { Queue } from "./queue.js";
 import { recall, remember } from "./remember.js";
+import { hush, say } from "./said.js";
 import { Tools } from "./tools.js";
 
 const $ = (id) => document.getElementById(id);
@@ -202,10 +203,10 @@ function choices() {
 
 /** New photographs come while a person waits, and a retrain goes on while one draws. */
 async function look() {
-  if (flow.busy || document.hidden || !queue.data) return;
+  if (flow.busy || tools.drawing || document.hidden || !queue.data) return;
   try {
     const found = await api.queue();
-    if (!flow.busy) queue.show(found);
+    if (!flow.busy && !tools.drawing) queue.show(found);
   } catch { /* the next look is soon, and whoever presses a button is told */ }
 }
 

@@ -36,7 +36,10 @@ export class Queue {
     this.open = name;
     const all = this.data?.instruments ?? [], one = name ?? this.chosen ?? (all.length === 1 ? all[0].name : null);
     const found = all.find((instrument) => instrument.name === one);
-    $("progress").textContent = found ? `${found.name}: ${said(found)}` : `${all.length} instruments`;
+    const text = found ? `${found.name}: ${said(found)}` : `${all.length} instruments`;
+    if (text === this.said) return; // nobody hears it twice
+    this.said = text;
+    $("progress").textContent = text;
     const waits = found?.run?.outcome === "inconclusive" && !found.run.followed;
     if (waits) $("progress").append(" ", Object.assign(document.createElement("a"), { href: ".", textContent: "The monitor’s page" }));
   }
@@ -44,7 +47,9 @@ export class Queue {
   /** Why nothing can be labelled; empty when it can. */
   get trouble() {
     if (!this.data.annotating) return "This monitor is not the one that leads, so nothing can be labelled here. Open the other one’s page.";
-    if (!this.waiting && this.data.instruments.some(({ run }) => run)) return "No photograph waits for a label now; the line above says what became of the labels so far.";
+    if (!this.waiting && this.data.instruments.some(({ run }) => run)) {
+      return "No photograph waits for a label now. The bar above says what became of the labels so far.";
+    }
     if (!this.waiting) {
       return "No photograph waits. The segmenter keeps photographs when it is started with PARFOCAL_CAPTURE=1; those of a new camera come here.";
     }
@@ -73,7 +78,7 @@ export class Queue {
 }
 
 function said({ labelled, wanted, agreement: agreed, run }) {
-  const before = run ? `${handedIn(run)} For the next one: ` : "";
+  const before = run ? `${handedIn(run)} ${run.state === "decided" ? "" : "For the next one: "}` : "";
   const parts = [`${before}${sum(labelled)} of ${sum(wanted)} labelled (training ${labelled.train} of ${wanted.train}, by hand ${labelled.test} of ${wanted.test})`];
   if (agreed) parts.push(`agreement ${agreement(agreed)}`);
   return parts.join("; ");
@@ -89,7 +94,8 @@ const GATE = {
 function handedIn({ cases, decided, state, outcome, followed }) {
   const labels = `${cases} ${cases === 1 ? "label" : "labels"} handed in at ${clock(decided)}; `;
   if (state === "decided") return `${labels}a retrain is about to start.`;
-  if (state === "failed" || state === "cancelled") return `${labels}the retrain has ${state === "failed" ? "failed" : "been stopped"}, see the monitor’s page.`;
+  if (state === "failed") return `${labels}the retrain has failed, see the monitor’s page.`;
+  if (state === "cancelled") return `${labels}the retrain was stopped, see the monitor’s page.`;
   if (state !== "succeeded") return `${labels}a retrain is running.`;
   if (outcome === "inconclusive" && followed) return `${labels}the gate was not sure, and a new model has taken over since.`;
   return `${labels}${GATE[outcome] ?? "the retrain has ended."}`;

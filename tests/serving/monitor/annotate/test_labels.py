@@ -184,7 +184,10 @@ def test_without_a_segmenter_people_draw_by_hand_and_are_told_what_to_do(world: 
         answer = ask(monitor, given, "GET", "proposal")
         assert answer.status_code == 503
         error = answer.json()["error"]
-        assert (error["what"], error["next"].split(";")[0]) == ("the segmenter does not help now", "draw by hand meanwhile")
+        assert (error["what"], error["next"].split(";")[0]) == (
+            "the segmenter does not help now",
+            "draw by hand meanwhile",
+        )
         assert "Errno" not in answer.text, "that is for the log"
         accept(monitor, given).raise_for_status()
         assert "yes" not in (world.state / "labelled/fundus/B/cases.csv").read_text(), "nothing was shown"
