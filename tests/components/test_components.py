@@ -55,6 +55,11 @@ def test_a_folder_has_the_files_of_the_convention(name: str) -> None:
     assert {file.name for file in (ROOT / name).iterdir() if file.is_file()} == FILES
 
 
+def test_the_list_of_components_has_each_once() -> None:
+    listed = re.findall(r"\]\((\w+)/README\.md\)", (ROOT / "README.md").read_text())
+    assert sorted(listed) == NAMES
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_a_body_converts_and_calls_and_decides_nothing(name: str) -> None:
     body = function(name).body
