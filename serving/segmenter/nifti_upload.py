@@ -6,7 +6,6 @@ file that ITK reads has no place on any disk (memfd_create); a link of the right
 
 from __future__ import annotations
 
-import math
 import os
 import struct
 import tempfile
@@ -19,7 +18,7 @@ import numpy as np
 from parfocal_serving.segmenter.forms import Cut
 from parfocal_serving.segmenter.problems import RequestError
 
-from parfocal.core import volumes
+from parfocal.core import nifti, volume_size, volumes
 from parfocal.core.dicom import simpleitk
 from parfocal.core.errors import DataContractError, UsageError
 from parfocal.core.task import task as known_task
@@ -97,42 +96,31 @@ def _header(head: bytes) -> _Header:
     Raises:
         RequestError: 413 more than `LARGEST`, 400 cut short, or nothing that has slices.
     """
-    first = head[344:348] == b"n+1\0"
-    size = 348 if first else 540
-    order = next((one for one in "<>" if len(head) >= size and struct.unpack(f"{one}i", head[:4])[0] == size), None)
-    if order is None:
+    found = nifti.header(head)
+    if found is None:
         raise _cut()
-    if first:
-        dims = struct.unpack(f"{order}8h", head[40:56])
-        kind, bits = struct.unpack(f"{order}2h", head[70:74])
-        (offset,) = struct.unpack(f"{order}f", head[108:112])
-    else:
-        dims = struct.unpack(f"{order}8q", head[16:80])
-        kind, bits = struct.unpack(f"{order}2h", head[12:16])
-        (offset,) = struct.unpack(f"{order}q", head[168:176])
-    _refuse_nowhere(head, order, first)
-    rank = dims[0]
-    axes = dims[1:4]
-    if rank not in (3, 4, 5, 6, 7) or any(extra != 1 for extra in dims[4 : rank + 1]) or min(axes) < 1:
+    _refuse_nowhere(head, found)
+    axes = found.axes[:3]
+    if not 3 <= found.dims[0] <= 7 or any(extra != 1 for extra in found.axes[3:]) or min(axes) < 1:
         raise RequestError(400, "no volume of three dimensions", where="image", expected="one slice, or a stack")
-    if _BITS.get(kind) != bits:
-        raise RequestError(400, f"voxels of NIfTI's type {kind}", where="image", expected="one real number a voxel")
-    if not math.isfinite(offset) or offset < size or offset > size + 1_000_000:
+    if _BITS.get(found.kind) != found.bits:
+        what = f"voxels of NIfTI's type {found.kind}"
+        raise RequestError(400, what, where="image", expected="one real number a voxel")
+    if not found.size <= found.offset <= found.size + 1_000_000:
         raise _cut()
-    length = math.prod(axes) * bits // 8
-    if length > LARGEST:
+    if found.content > LARGEST:
         raise RequestError(
-            413, f"{length / 1e6:.0f} MB of voxels are too many", where="image",
+            413, f"{found.content / 1e6:.0f} MB of voxels are too many", where="image",
             expected=f"at most {LARGEST / 1e6:g} MB", next="send one slice, or use parfocal segment VOLUME",
         )  # fmt: skip
-    return _Header(size, int(offset), int(offset) + length, axes)
+    return _Header(found.size, int(found.offset), int(found.offset) + found.content, axes)
 
 
-def _refuse_nowhere(head: bytes, order: str, first: bool) -> None:
+def _refuse_nowhere(head: bytes, found: nifti.Header) -> None:
     """ITK computes with a place that is no number, and says so on standard error."""
-    kind, places = ("f4", ((76, 4), (256, 18))) if first else ("f8", ((104, 4), (352, 18)))
+    kind, places = ("f4", ((76, 4), (256, 18))) if found.size == 348 else ("f8", ((104, 4), (352, 18)))
     for at, count in places:  # pixdim; the quaternion, its offset and the three rows
-        if not np.isfinite(np.frombuffer(head, f"{order}{kind}", count, at)).all():
+        if not np.isfinite(np.frombuffer(head, f"{found.order}{kind}", count, at)).all():
             raise RequestError(
                 400, "a header whose voxels lie nowhere", where="image", expected="qform or sform in numbers"
             )
@@ -146,10 +134,8 @@ def _sides(axes: tuple[int, ...]) -> tuple[int, int]:
 
 def _inflated(data: bytes, most: int) -> bytes:
     """The first `most` bytes of a file, decompressed if it is; never more, whatever it would become."""
-    if not data.startswith(b"\x1f\x8b"):
-        return data[:most]
     try:
-        return zlib.decompressobj(wbits=31).decompress(data, most)
+        return volume_size.inflated(data, most)
     except zlib.error:
         raise _cut() from None
 

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 VARIABLE = "PARFOCAL_CLIENT_TOKEN"
 """Variable of the environment: a program need not have its token in its text, nor among its arguments."""
+KEPT = 2.0
+"""Seconds that a connection which nobody uses is kept; the service closes such a one after five, and a request that
+meets the closing of its connection is not sent again, as it may have been answered."""
 Answer = TypeVar("Answer")
 Files = Mapping[str, tuple[str, bytes]]
 
@@ -58,7 +61,10 @@ class Client:
         self.url = url.rstrip("/")
         token = token or os.environ.get(VARIABLE, "")
         headers = {"Authorization": f"Bearer {token}"} if token else {}
-        self._http = httpx.Client(base_url=self.url, timeout=timeout, headers=headers, transport=transport)
+        limits = httpx.Limits(keepalive_expiry=KEPT)
+        self._http = httpx.Client(
+            base_url=self.url, timeout=timeout, headers=headers, transport=transport, limits=limits
+        )
         self._patience, self._sleep, self._rng = patience or Patience(), sleep, rng or Random()
 
     def __enter__(self) -> Self:

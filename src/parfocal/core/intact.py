@@ -8,27 +8,29 @@ that say neither. Each would be a wrong slice or a slice of another plane, so th
 from __future__ import annotations
 
 import gzip
-import math
-import struct
 import zlib
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
+from parfocal.core import nifti, volume_size
 from parfocal.core.errors import DataContractError
 
 SUFFIXES = (".nii", ".nii.gz", ".nrrd", ".mha")
 """One file each: NRRD and MetaImage with detached data (.nhdr, .mhd) are not read."""
 _FLOATS = {16: "f4", 64: "f8"}
-_BYTES = {"CHAR": 1, "UCHAR": 1, "SHORT": 2, "USHORT": 2, "INT": 4, "UINT": 4, "FLOAT": 4, "DOUBLE": 8}
+BEYOND = 100_000_000
+"""Bytes of a NIfTI file that may lie before its voxels, or behind them: extensions."""
 
 
 def check(file: Path) -> None:
-    """Refuse a volume file that is cut short, corrupt, or silent about voxel size (NIfTI) or orientation.
+    """Refuse a volume file that is huge, cut short, corrupt, or silent about voxel size (NIfTI) or orientation.
 
     Raises:
         DataContractError: it is.
     """
+    volume_size.refuse_huge(file)
     name = file.name.lower()
     if name.endswith((".nii", ".nii.gz")):
         _nifti(file)
@@ -39,59 +41,60 @@ def check(file: Path) -> None:
 
 
 def _nifti(file: Path) -> None:
-    """NIfTI-1 (348-byte header) and NIfTI-2 (540), https://nifti.nimh.nih.gov."""
-    data = _content(file)
-    head, size = data[:1024], len(data)
-    order = next((o for o in "<>" if len(head) >= 540 and struct.unpack(f"{o}i", head[:4])[0] in (348, 540)), None)
-    if order is None:
+    with file.open("rb") as stored:
+        packed = stored.read(2) == volume_size.GZIP
+        stored.seek(0)
+        stream: BinaryIO = gzip.GzipFile(fileobj=stored) if packed else stored  # type: ignore[assignment]
+        try:
+            found, voxels = _voxels(stream)
+        except (EOFError, OSError, zlib.error):
+            found = None
+    if found is None:
         raise _cut(file)
-    if struct.unpack(f"{order}i", head[:4])[0] == 348:
-        dims = struct.unpack(f"{order}8h", head[40:56])
-        (kind, bits), steps = struct.unpack(f"{order}2h", head[70:74]), struct.unpack(f"{order}8f", head[76:108])
-        offset, codes = struct.unpack(f"{order}f", head[108:112])[0], struct.unpack(f"{order}2h", head[252:256])
-    else:
-        (kind, bits), dims = struct.unpack(f"{order}2h", head[12:16]), struct.unpack(f"{order}8q", head[16:80])
-        steps, offset = struct.unpack(f"{order}8d", head[104:168]), struct.unpack(f"{order}q", head[168:176])[0]
-        codes = struct.unpack(f"{order}2i", head[344:352])
-    count = math.prod(dims[1 : dims[0] + 1])
-    if not 0 < dims[0] < 8 or size < offset + count * bits // 8:
-        raise _cut(file)
-    if kind in _FLOATS and not np.isfinite(np.frombuffer(data, f"{order}{_FLOATS[kind]}", count, int(offset))).all():
+    kind = f"{found.order}{_FLOATS.get(found.kind)}"
+    if found.kind in _FLOATS and not np.isfinite(np.frombuffer(voxels, kind, found.voxels)).all():
         raise DataContractError("voxels that are no number", where=file, next="replace NaN by what air has")
-    if not any(codes):
+    if not any(found.codes):
         raise DataContractError("the header does not say how the volume lies (qform and sform are 0)", where=file)
-    if not all(step > 0 for step in steps[1:4]):
+    if not all(step > 0 for step in found.steps[1:4]):
         raise DataContractError("the header does not say how large a voxel is (pixdim)", where=file)
 
 
-def _content(file: Path) -> bytes:
-    """All bytes, decompressed (which checks gzip's checksum)."""
-    data = file.read_bytes()
-    if not file.name.lower().endswith(".gz"):
-        return data
-    try:
-        return gzip.decompress(data)
-    except (EOFError, OSError, zlib.error):
-        raise _cut(file) from None
+def _voxels(stream: BinaryIO) -> tuple[nifti.Header | None, bytes]:
+    """Header and voxels, and no more than they are; to the end of the file, where gzip has its checksum.
+
+    None instead of a header where the file is cut short, or goes on for longer than extensions do.
+    """
+    found = nifti.header(head := stream.read(nifti.LENGTH))
+    if found is None or not 0 < found.dims[0] < 8 or found.voxels < 1 or not 0 <= found.offset <= BEYOND:
+        return None, b""
+    begin, end = int(found.offset), int(found.offset) + found.content
+    data = head + stream.read(max(end - len(head), 0))
+    beyond = 0
+    while (more := len(stream.read(1 << 20))) and beyond <= BEYOND:
+        beyond += more
+    return (None, b"") if len(data) < end or beyond > BEYOND else (found, data[begin:end])
 
 
 def _mha(file: Path) -> None:
     data = file.read_bytes()
     header, found, rest = data.partition(b"ElementDataFile")
-    lines = (line.partition("=") for line in header.decode("latin-1").splitlines())
-    fields = {key.strip(): value.strip() for key, _, value in lines}
+    fields = volume_size.mha_fields(header)
     where, _, payload = rest.partition(b"\n")
     if not found or b"LOCAL" not in where:
         raise DataContractError("not an MHA file with its data inside", where=file, next="save it again as .mha")
     if not {"TransformMatrix", "Orientation", "Rotation"} & set(fields):
         raise DataContractError("the header does not say how the volume lies (TransformMatrix)", where=file)
-    if fields.get("CompressedData", "False") == "True":
-        try:
-            payload = zlib.decompress(payload)
-        except zlib.error:
-            raise _cut(file) from None
-    wanted = math.prod(int(size) for size in fields.get("DimSize", "0").split())
-    if len(payload) < wanted * _BYTES.get(fields.get("ElementType", "").removeprefix("MET_"), 1):
+    try:
+        wanted = volume_size.mha_bytes(fields)
+        if fields.get("CompressedData", "False") == "True":
+            unzip = zlib.decompressobj()
+            payload = unzip.decompress(payload, wanted + 1)
+            if not unzip.eof or len(payload) > wanted:  # more than the header says, or no checksum
+                raise _cut(file)
+    except (ValueError, zlib.error):
+        raise _cut(file) from None
+    if len(payload) < wanted:
         raise _cut(file)
 
 

@@ -13,7 +13,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from parfocal.core import dicom, intact
+from parfocal.core import dicom, intact, volume_size
 from parfocal.core.dicom import simpleitk
 from parfocal.core.errors import DataContractError
 
@@ -62,10 +62,13 @@ def open_volume(path: Path, plane: Plane = "acquired", *, series: str = "") -> V
         series: which one of a folder with several DICOM series.
 
     Raises:
-        DataContractError: unreadable, not three-dimensional, in colour, or a DICOM series with gaps or without places.
+        DataContractError: unreadable, huge, not three-dimensional, in colour, or a DICOM series with gaps or without
+            places.
         UsageError: SimpleITK is not installed.
     """
     path, sitk = Path(path), simpleitk()
+    if path.is_file():
+        volume_size.refuse_huge(path)
     try:
         image = dicom.read(path, series) if path.is_dir() else sitk.ReadImage(str(path))
     except RuntimeError as error:
@@ -92,6 +95,7 @@ def open_labels(path: Path, volume: Volume) -> NDArray[np.uint16]:
         DataContractError: unreadable, labels that are no whole numbers from 0 to 65535, or on another grid.
     """
     sitk = simpleitk()
+    volume_size.refuse_huge(path)
     try:
         labels = sitk.ReadImage(str(path))
     except RuntimeError as error:

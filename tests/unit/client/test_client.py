@@ -5,14 +5,17 @@ import threading
 import time
 from collections.abc import Callable
 from email.utils import formatdate
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from random import Random
 
 import httpx
 import numpy as np
 import pytest
+import uvicorn
 
 from parfocal.client import Click, Client, RefusedError
+from parfocal.client import client as client_module
 from parfocal.client.retry import Patience, retry_after
 from parfocal.core.errors import DataContractError, OutsideServiceError, UsageError
 
@@ -250,3 +253,36 @@ def test_models_and_instruments_of_the_other_tasks_are_told() -> None:
     knows = {"task": "lung", "version": "3", "instruments": []}
     known = Service(httpx.Response(200, json={**knows, "task": "eye", "others": [knows]})).client().instruments()
     assert [one.task for one in (known, *known.others)] == ["eye", "lung"]
+
+
+def test_a_connection_is_used_again_while_it_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Answers(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+        connections = 0
+
+        def setup(self) -> None:
+            type(self).connections += 1
+            super().setup()
+
+        def do_GET(self) -> None:
+            body = json.dumps({"tasks": []}).encode()
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None: ...
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Answers) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        for kept, connections in ((60.0, 1), (0.0, 1 + 3)):
+            monkeypatch.setattr(client_module, "KEPT", kept)
+            with Client(f"http://127.0.0.1:{server.server_port}") as client:
+                for _ in range(3):
+                    client._send("GET", "/models")
+            assert Answers.connections == connections
+        server.shutdown()
+
+
+def test_an_idle_connection_is_let_go_before_the_service_does() -> None:
+    assert 0.5 * uvicorn.Config("x").timeout_keep_alive > client_module.KEPT
