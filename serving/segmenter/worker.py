@@ -6,32 +6,26 @@ import base64
 import json
 import logging
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 from uuid import uuid4
 
 import cv2
 from parfocal_serving.segmenter import answer, codecs, dicom_seg, expected, forms, metrics
-from parfocal_serving.segmenter.capture import Capture
 from parfocal_serving.segmenter.catalog import Catalog
 from parfocal_serving.segmenter.challenger import Challenger
 from parfocal_serving.segmenter.champion import Champion, Champions, Rejected
 from parfocal_serving.segmenter.click_model import Clicks
-from parfocal_serving.segmenter.mirror import mirrored
-from parfocal_serving.segmenter.outbox import Accepted, Outbox
-from parfocal_serving.segmenter.patients import load_secret, pseudonym
+from parfocal_serving.segmenter.observing import Observing
 from parfocal_serving.segmenter.pools import Pools
 from parfocal_serving.segmenter.problems import RequestError
 from parfocal_serving.segmenter.recent import Seen
 from parfocal_serving.segmenter.refine import Refiner
-from parfocal_serving.segmenter.sender import Monitor, Sender
 from parfocal_serving.segmenter.settings import SegmenterSettings
 from parfocal_serving.segmenter.upkeep import Upkeep
 
 from parfocal.core.errors import DataContractError
-from parfocal.core.types import Observation
 from parfocal.inference.observe import Description, describe
 from parfocal.inference.predictor import Prediction
 from parfocal.preprocessing.images import Picture
@@ -65,25 +59,14 @@ class Worker:
         self.refiner = Refiner(settings, self.clicks, self.recent)
         self.catalog = Catalog(settings.serving, settings.task, self.clicks)
         self.expected = expected.Expected(settings.serving)
-        self.outbox = Outbox(settings.outbox_folder, settings.outbox_rows)
         self.champions = Champions(
             settings.serving, settings.task, settings.runtime, swapped=self._swapped, refused=self._refused
         )
-        self.sender = None
-        if settings.monitor_url:
-            monitor = Monitor(settings.monitor_url, settings.token)
-            sent, refused = metrics.SENT.labels(settings.task), metrics.REFUSED.labels(settings.task)
-            self.sender = Sender(self.outbox, monitor, sent=sent.inc, refused=refused.inc)
-        else:
-            logger.warning("no monitor is named for %s: observations stay in the outbox", settings.task)
-        self.capture = None
-        if settings.capture:
-            self.capture = Capture(settings.state.resolve(), settings.task, settings.capture, settings.capture_days)
-        self._secret = load_secret(settings.patient_secret, settings.state.resolve())
+        self.observing = Observing(settings, busy=lambda: self.pools.segmenting.busy)
+        self.outbox, self.sender = self.observing.outbox, self.observing.sender
         self.challenger = None
         if settings.canary or settings.shadow:
-            self.challenger = Challenger(settings, self._secret, lambda: self.pools.segmenting.busy)
-        self._dropped = metrics.DROPPED.labels(settings.task)
+            self.challenger = Challenger(settings, self.observing.secret, lambda: self.pools.segmenting.busy)
         self._swaps = metrics.SWAPS.labels(settings.task)
         self._upkeep = Upkeep(settings.task, self.outbox, self.sender, self.recent)
 
@@ -94,7 +77,7 @@ class Worker:
         that is still loading.
         """
         self.champions.check()
-        for part in (self.clicks, self.champions, self.challenger, self.sender, self.capture, self._upkeep):
+        for part in (self.clicks, self.champions, self.challenger, self.sender, self.observing.capture, self._upkeep):
             if part is not None:
                 part.start()
 
@@ -102,7 +85,7 @@ class Worker:
         """Stop what `start` started and let go of the outbox; what waits in it is durable."""
         self._upkeep.stop()
         self.pools.stop()
-        for part in (self.clicks, self.champions, self.challenger, self.sender, self.capture):
+        for part in (self.clicks, self.champions, self.challenger, self.sender, self.observing.capture):
             if part is not None:
                 part.stop()
         self.outbox.flush()
@@ -134,14 +117,15 @@ class Worker:
             RequestError: this is no photograph.
         """
         timing: dict[str, float] = {}
+        stage = partial(metrics.stage, self.settings.task, timing=timing)
         request = uuid4().hex
-        with self._stage("decode", timing):
+        with stage("decode"):
             decoded = codecs.decode(data, self.settings.pixels, self.settings.task, more.cut)
             image, spacing = decoded.image, spacing or decoded.spacing
             source = dicom_seg.source(data) if masks == forms.DICOM_SEG else None
-        with self._stage("segment", timing):
+        with stage("segment"):
             model, prediction = self._predict(champion, request, patient, image, instrument or "", more.observe)
-        with self._stage("encode", timing):
+        with stage("encode"):
             look = partial(describe, image, prediction, decoded.camera)
             seen, expect = self._expect(model, instrument, prediction, look)
             values: dict[str, Any] = {
@@ -161,14 +145,19 @@ class Worker:
                 values["dicom_seg"] = base64.b64encode(written).decode()
             if self.clicks.current is not None:  # a case for /refine
                 self.recent.keep(request, Seen(image, instrument, spacing, prediction.masks, model.checksum))
-        with self._stage("observe", timing):
-            accepted = self._accept(request, model, instrument, patient) if more.observe else None
+        with stage("observe"):
+            noted = self.observing.note(request, model, instrument, patient) if more.observe else None
         timing["total"] = time.perf_counter() - received
         values["timing_ms"] = {name: round(1000 * seconds, 3) for name, seconds in timing.items()}
         body = written if more.alone else json.dumps(values, separators=(",", ":")).encode()
         looked = look if seen is None else lambda: seen
-        done = accepted, model, image, prediction, request, instrument or ""
-        after = partial(self._after, *done, looked, more.observe)
+
+        def after() -> None:
+            if noted is not None:
+                self.observing.measure(noted, model, image, prediction, looked)
+            if self.challenger is not None and more.observe:
+                self.challenger.shadow(model, request, image, instrument or "", prediction)
+
         return Answer(body, after, model.version, dicom_seg.MEDIA if more.alone else "application/json")
 
     def _expect(
@@ -199,88 +188,6 @@ class Worker:
             return champion, champion.predictor.predict(image, instrument)
         except DataContractError as error:
             raise RequestError(400, error.what, where="image", expected=error.expected, next=error.next) from None
-
-    def _after(
-        self,
-        accepted: tuple[Accepted, dict[str, Any]] | None,
-        model: Champion,
-        image: Picture,
-        prediction: Prediction,
-        request: str,
-        instrument: str,
-        look: Callable[[], Description],
-        observed: bool,
-    ) -> None:
-        """After the answer has left: measure what was seen, and let a shadow look too."""
-        if accepted is not None:
-            self._measure(*accepted, model, image, prediction, look)
-        if self.challenger is not None and observed:
-            self.challenger.shadow(model, request, image, instrument, prediction)
-
-    def _accept(
-        self, request: str, champion: Champion, instrument: str | None, patient: str | None
-    ) -> tuple[Accepted, dict[str, Any]] | None:
-        """Who answered whom: with nothing measured it has no reference, so no detector is moved by it."""
-        try:
-            known: dict[str, Any] = {
-                "id": request,
-                "task": champion.task,
-                "instrument": instrument,
-                "model_version": champion.version,
-                "reference_id": "",
-                "time": time.time(),
-                "embedding": "",
-                "shape": {},
-                "acquisition": {},
-                "patient_hmac": pseudonym(self._secret, patient) if patient else None,
-                "case_ref": None,
-            }
-            place = self.outbox.accept(known)
-        except Exception:  # a clinic's answer never depends on what is told to the monitor
-            logger.exception("an observation could not be kept")
-            place = None
-        if place is None:
-            self._dropped.inc()
-            return None
-        return place, known
-
-    def _measure(
-        self,
-        place: Accepted,
-        known: dict[str, Any],
-        champion: Champion,
-        image: Picture,
-        prediction: Prediction,
-        look: Callable[[], Description],
-    ) -> None:
-        """After the answer: what the photograph and the masks look like."""
-        with self._stage("measure", {}):
-            try:
-                seen = look()
-                doubt = mirrored(
-                    champion, image, prediction, known["id"], known["instrument"] or "", share=self.settings.flips,
-                    busy=self.pools.segmenting.busy,
-                )  # fmt: skip
-                case_ref = self.capture.keep(image, known["id"]) if self.capture else None
-                measured = {
-                    "embedding": seen.embedding,
-                    "shape": {**seen.shape, **doubt},
-                    "acquisition": seen.acquisition,
-                    "reference_id": champion.reference_id,
-                    "case_ref": case_ref,
-                }
-                whole = Observation(**{**known, **measured})
-            except Exception:  # without its row the line of the journal goes to the monitor
-                logger.exception("what was seen could not be measured")
-                return
-            self.outbox.complete(place, whole)
-
-    @contextmanager
-    def _stage(self, name: str, timing: dict[str, float]) -> Iterator[None]:
-        began = time.perf_counter()
-        yield
-        timing[name] = time.perf_counter() - began
-        metrics.STAGE_SECONDS.labels(self.settings.task, name).observe(timing[name])
 
     def _swapped(self, old: Champion | None, new: Champion) -> None:
         metrics.MODEL.labels(new.task, new.version, new.checksum).set(1)

@@ -1,4 +1,4 @@
-"""Starts the services of one machine in their order, watches them, starts those again that die, and ends them all."""
+"""Starts the services of one machine in their order, keeps them running, and ends them all."""
 
 from __future__ import annotations
 
@@ -8,47 +8,22 @@ import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from types import TracebackType
-from typing import Any
 
 from parfocal.adapters import local_record
+from parfocal.adapters.local_running import Running, Watcher
 from parfocal.adapters.local_services import HOST, SERVICES, Place, Service, environment, token, trigger_path
 from parfocal.adapters.mlflow_client import without_password
 from parfocal.adapters.processes import Child, Processes, free_port, port_is_free, wait_until
 from parfocal.adapters.settings import Settings, loopback
-from parfocal.core.errors import OutsideServiceError, ParfocalError, UsageError
+from parfocal.core.errors import OutsideServiceError, UsageError
 from parfocal.core.protocols import Reporter
 from parfocal.core.reporting import Silent
 
 NAMES = tuple(service.name for service in SERVICES)
-LOOK = 0.2
-"""Seconds between two looks at the processes."""
-FIRST_PAUSE, LONGEST_PAUSE, GOOD_LIFE = 0.5, 10.0, 60.0
-"""Seconds before a service that died is started again, doubled each time, and anew after a life of so many."""
 READY = 30.0
 """Seconds a live service gets to be ready before the start goes on without it and says so."""
-
-
-@dataclass
-class Running:
-    """A service that was started.
-
-    Attributes:
-        state: ``starting``, then ``up``; when it has died ``restarting`` until it is launched again, then ``coming``
-            until it is up; ``stopped`` when it was told to.
-        pause: seconds before the next restart.
-        again: of the monotonic clock, when that is due.
-    """
-
-    service: Service
-    child: Child
-    since: float
-    state: str = "starting"
-    restarts: int = 0
-    pause: float = FIRST_PAUSE
-    again: float = 0.0
 
 
 class LocalPlatform:
@@ -102,7 +77,6 @@ class LocalPlatform:
         self._running: dict[str, Running] = {}
         self._starts = 0
         self._lock = threading.RLock()
-        self._closing = threading.Event()
 
     def __enter__(self) -> LocalPlatform:
         """Take the state folder.
@@ -126,15 +100,16 @@ class LocalPlatform:
         self._log = (self._processes.logs / f"{self._name}.log").open("a", buffering=1)
         self._began = datetime.now(UTC).isoformat(timespec="seconds")
         self._write()
-        self._watcher = threading.Thread(target=self._watch, name="watcher", daemon=True)
+        self._watcher = Watcher(
+            self._running, self._lock, self._place, self._launch, changed=self._write, note=self._note
+        )
         self._watcher.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._closing.set()
-        self._watcher.join()
+        self._watcher.stop()
         try:
             self.stop()
         finally:
@@ -245,45 +220,6 @@ class LocalPlatform:
         )
         return child, since
 
-    def _watch(self) -> None:
-        while not self._closing.wait(LOOK):
-            for running in tuple(self._running.values()):
-                try:
-                    if self._look(running):
-                        self._write()
-                except (ParfocalError, OSError) as error:  # such as a full disk: the next look is soon
-                    self._note(f"{running.service.name}: {error}")
-
-    def _look(self, running: Running) -> bool:
-        """One step of a service's life; whether anything changed."""
-        up = running.state == "coming" and running.service.is_live(self._place, running.since)
-        now, name = time.monotonic(), running.service.name
-        with self._lock:
-            if running.state in ("up", "coming") and not running.child.alive():
-                if time.time() - running.since > GOOD_LIFE:
-                    running.pause = FIRST_PAUSE
-                code = running.child.returncode
-                self._note(f"{name} ended with code {code}; starting it again in {running.pause:g} s")
-                running.state, running.again = "restarting", now + running.pause
-                running.pause = min(2 * running.pause, LONGEST_PAUSE)
-                return True
-            if running.state == "coming" and up:
-                running.state = "up"
-                self._note(f"{name} is up again, process {running.child.pid}")
-                return True
-            if running.state == "restarting" and now >= running.again:
-                return self._relaunch(running, now)
-        return False
-
-    def _relaunch(self, running: Running, now: float) -> bool:
-        if not running.service.keep and not running.child.gone():
-            return False  # its workers are still being ended, and may hold the port
-        running.again = now + running.pause  # in case the launch fails
-        running.child, running.since = self._launch(running.service)
-        running.restarts += 1
-        running.state = "coming"
-        return True
-
     def _note(self, text: str) -> None:
         with suppress(OSError):
             self._log.write(f"{datetime.now().astimezone():%Y-%m-%d %H:%M:%S} {text}\n")
@@ -291,7 +227,11 @@ class LocalPlatform:
 
     def _write(self) -> None:
         with self._lock:
-            services = {name: self._entry(running) for name, running in self._running.items()}
+            known = self.addresses
+            services = {
+                name: running.entry(self._ports.get(name), known.get(name) if name in self._ports else None)
+                for name, running in self._running.items()
+            }
             values = {
                 "supervisor": os.getpid(),
                 "started": self._began,
@@ -299,22 +239,10 @@ class LocalPlatform:
                 "ready": bool(services) and not self._starts and all(s["state"] == "up" for s in services.values()),
                 "trigger_path": self.trigger_path,
                 "logs": str(self.state / "logs"),
-                "addresses": self.addresses,
+                "addresses": known,
                 "services": services,
             }
             local_record.write(self.state, self._name, values)
-
-    def _entry(self, running: Running) -> dict[str, Any]:
-        name = running.service.name
-        return {
-            "state": running.state,
-            "pid": running.child.pid if running.child.alive() else None,
-            "port": self._ports.get(name),
-            "address": self.addresses.get(name) if name in self._ports else None,
-            "log": str(running.child.log),
-            "started": datetime.fromtimestamp(running.since, UTC).isoformat(timespec="seconds"),
-            "restarts": running.restarts,
-        }
 
 
 def _chosen(services: Sequence[Service], only: Sequence[str] | None, settings: Settings) -> dict[str, Service]:

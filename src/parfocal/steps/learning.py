@@ -207,6 +207,7 @@ class Learner:
             inputs = clicking.once(pictures.image, pictures.mask, asked.sigma)
         else:
             inputs = network_input(pictures.image)
+        self.reporter.note(f"{name}: exporting, and comparing the export on {len(inputs)} validation pictures")
         groups = self.classes.groups if self.classes else ((0,),)
         exported, tried = export_agreeing(
             model,

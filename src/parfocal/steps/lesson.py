@@ -123,6 +123,8 @@ def learn(lesson: Lesson, strategy: Strategy, learner: Learner) -> Learned:
         return Learned(model, Finished(end, 1.0, ()))
     plain = Sampler(strategy.statistics(*asked), learner.train.batch_size, learner.config.seed)
     tools = _tools(model, stacked(plain, models.slices_of(model)), held_out, learner.objective)
+    cases = sum(map(len, held_out.values()))
+    learner.reporter.note(f"{lesson.name}: trained; its weights are chosen by {cases} validation cases")
     finished = strategy.finish(start, end, tools)
     model.load_state_dict(finished.weights)
     carried = {name: value.numpy() for name, value in champion.carried.items()}
