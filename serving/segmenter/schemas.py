@@ -139,7 +139,8 @@ class Segmentation(Schema):
     glaucoma: Glaucoma | None = Field(description="null where isnt is")
     quality: list[str] = Field(description="flags: a reason to look again, not a diagnosis")
     predicted_dice: dict[str, PredictedDice | None] = Field(
-        description="by structure; null where the model has too few labelled cases, or no reference, to say"
+        description="by structure; null where the model has too few labelled cases, or no reference, to say. Promised "
+        "for pictures that are in range: where out_of_range names something, the truth is mostly lower"
     )
     out_of_range: list[str] = Field(
         description="streams (appearance, framing, acquisition, plausibility) in which this case is stranger than "

@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 
 SIGMA = 2.0
 """Pixels of the network's frame, of the Gaussian that a click becomes."""
+STRETCH, MOVED = 1.7, 0.4
+"""How wrong a mask is that a dialogue begins with (`wrong`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +99,24 @@ def following(mask: NDArray[np.generic], predicted: NDArray[np.generic]) -> Clic
     if missed_area >= excess_area:
         return Click(*_innermost(missed), object=True)
     return Click(*_innermost(excess), object=False)
+
+
+def wrong(mask: NDArray[np.generic], rng: np.random.Generator) -> NDArray[np.bool_]:
+    """A truth [H, W] made wrong, as a network that does not know the instrument draws it: bool [H, W].
+
+    Stretched or shrunk along each axis by up to `STRETCH`, evenly in the logarithm, and moved along each by up to
+    `MOVED` of the radius of a circle that is as large. An empty truth stays empty.
+    """
+    inside = mask.astype(np.uint8)
+    if not inside.any():
+        return inside.astype(np.bool_)
+    rows, columns = np.nonzero(inside)
+    down, across = np.exp(rng.uniform(-np.log(STRETCH), np.log(STRETCH), 2))
+    dy, dx = rng.uniform(-MOVED, MOVED, 2) * np.sqrt(len(rows) / np.pi)
+    y, x = rows.mean(), columns.mean()
+    change = np.array([[across, 0, x + dx - across * x], [0, down, y + dy - down * y]])
+    moved: NDArray[np.uint8] = cv2.warpAffine(inside, change, inside.shape[::-1], flags=cv2.INTER_NEAREST)
+    return moved.astype(np.bool_)
 
 
 def _largest(wrong: NDArray[np.bool_]) -> tuple[NDArray[np.bool_], int]:

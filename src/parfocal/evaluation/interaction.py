@@ -29,7 +29,7 @@ class Rounds:
     """One case from its first click to its last.
 
     Attributes:
-        dice: after 1, 2, ... clicks; as long as `clicks`.
+        dice: after 1, 2, ... clicks; as long as `clicks`, or 1 where it was right before the first.
         clicks: where they fell, in source pixels.
         clicks_max: how many were allowed; fewer were needed when an answer was right in every pixel.
     """
@@ -70,7 +70,9 @@ class Effort:
     cases: int
 
 
-def simulate(predict: Predict, image: Picture, truth: NDArray[np.generic], clicks_max: int = 20) -> Rounds:
+def simulate(
+    predict: Predict, image: Picture, truth: NDArray[np.generic], clicks_max: int = 20, begun: Mask | None = None
+) -> Rounds:
     """Click a case until the answer is right everywhere or `clicks_max` clicks are spent.
 
     The first click is the object's innermost point (the background's for an empty truth), each later one the innermost
@@ -81,6 +83,8 @@ def simulate(predict: Predict, image: Picture, truth: NDArray[np.generic], click
         image: uint8 BGR [H, W, 3] or uint16 grey [H, W].
         truth: mask [H, W].
         clicks_max: at least 1; paper 003 evaluates with 1, NoC is usual with 20 (Xu and others 2016).
+        begun: mask [H, W] that is there already, such as a model's proposal; the first click is in its largest error.
+            Where it has none there are no rounds but its own, without a click.
 
     Raises:
         ValueError: `clicks_max` is below 1, or an answer is not as large as the truth.
@@ -88,8 +92,11 @@ def simulate(predict: Predict, image: Picture, truth: NDArray[np.generic], click
     if clicks_max < 1:
         raise ValueError(f"{clicks_max} clicks")
     true: Mask = truth.astype(np.bool_)
-    clicks, scores = [first(true)], list[float]()
-    answer: Mask | None = None
+    start = first(true) if begun is None else following(true, begun)
+    if start is None:
+        return Rounds((1.0,), (), clicks_max)
+    clicks, scores = [start], list[float]()
+    answer = begun
     while True:
         answer = predict(image, tuple(clicks), answer)
         if answer.shape != true.shape:

@@ -26,6 +26,8 @@ DETAILS = (
     ("noc85_reached", "Part of the cases that reach Dice .85 so", 2),
     ("noc90", "Clicks until Dice is .90 (NoC@90; all that are allowed where it never is)", 2),
     ("noc90_reached", "Part of the cases that reach Dice .90 so", 2),
+    ("wrong", "Dice of a mask that is there already, the truth made wrong", 3),
+    ("corrected", "Dice after one click in its largest error", 3),
 )
 """Measures with a table of their own: name, title, digits."""
 MARGIN = 0.02
@@ -174,7 +176,12 @@ def _clicks(cell: CellTable) -> str:
         if "noc85" in row.measures:
             mean = {name: spread.mean for name, spread in row.measures.items()}
             found = (f"NoC@{t} {mean[f'noc{t}']:.2f} ({mean[f'noc{t}_reached']:.0%} get there)" for t in (85, 90))
-            told.append(f"{row.model} {', '.join(found)}")
+            corrected = (
+                f", one click takes a wrong mask from {mean['wrong']:.3f} to {mean['corrected']:.3f}"
+                if "corrected" in mean
+                else ""
+            )
+            told.append(f"{row.model} {', '.join(found)}{corrected}")
     return f"{cell.instrument} / {cell.structure}: {'; '.join(told)}."
 
 

@@ -29,6 +29,8 @@ BEST: Mapping[str, Callable[[Sequence[float]], float]] = {
     "noc90": min,
     "noc85_reached": max,
     "noc90_reached": max,
+    "wrong": max,
+    "corrected": max,
 }
 """Measures that have a mean, and which end of them is the best."""
 

@@ -71,7 +71,13 @@ class ClickedCascade:
         return Prediction(masks, boxes, {})
 
     def rounds(
-        self, name: str, image: Picture, truth: Mask, outer: NDArray[np.bool_] | None, clicks_max: int
+        self,
+        name: str,
+        image: Picture,
+        truth: Mask,
+        outer: NDArray[np.bool_] | None,
+        clicks_max: int,
+        begun: Mask | None = None,
     ) -> Rounds:
         """One structure clicked until it is right or `clicks_max` clicks are spent; each sees the answer before.
 
@@ -83,10 +89,10 @@ class ClickedCascade:
             image: as for `predict`.
             truth: bool [H, W].
             outer: mask that the structure is inside, as `predict` gives it; None for an outermost one.
-            clicks_max: as for `simulate`.
+            clicks_max, begun: as for `simulate`.
         """
         predictor, box = self._predictors[name], self._predictors[name].look(image, outer)
-        before: NDArray[np.float32] | None = None
+        before: NDArray[np.generic] | None = begun
 
         def answered(picture: Picture, clicks: Sequence[Click], _: Mask | None) -> Mask:
             nonlocal before
@@ -96,7 +102,7 @@ class ClickedCascade:
             before = answer.probability
             return answer.mask
 
-        return simulate(answered, image, truth, clicks_max)
+        return simulate(answered, image, truth, clicks_max, begun)
 
 
 def _heard(clicks: Sequence[Click], box: Box) -> list[Click]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -15,7 +16,9 @@ from parfocal.core.config import Config
 from parfocal.objectives import MAIN, UNKNOWN, Batch, Networks, OneNetwork, Parts, SegmentLoss, losses
 from parfocal.objectives.passes import predicting
 
+Mask = NDArray[np.bool_]
 Masks = NDArray[np.bool_]
+"""[H, W], and [N, H, W]."""
 
 
 class InteractSettings(Config):
@@ -32,6 +35,13 @@ class InteractSettings(Config):
         description="part of the training pictures whose truth becomes all background, so that a click counts more "
         "than a known shape (paper 003 does so at random and gives no rate)",
     )
+    begun: float = Field(
+        default=0.5,
+        ge=0,
+        le=1,
+        description="part of the training pictures whose dialogue begins with a wrong mask that is there already, as a "
+        "model's proposal is, and whose first click is in its largest error (paper 003: 0); nothing without `previous`",
+    )
     previous: bool = Field(
         default=True,
         description="the network sees its answer to the clicks before the last (paper 003's future work); else zeros",
@@ -45,6 +55,10 @@ class Interact(OneNetwork):
     (background, anywhere, where there is no object), each later one in the largest error of the network's answer to
     the clicks before, in evaluation mode and without gradient; a right answer ends the dialogue. Then comes the pass
     that trains. On average that is `(max_clicks - 1) / 2` passes forward a picture beside the one that trains.
+
+    A part of the dialogues begins with a mask instead, the truth distorted (`augmentation.clicks.wrong`), and its first
+    click is a correction: networks that only know clicks from the first one on lose what they are shown (Sofiiuk and
+    others, Reviving iterative training with mask guidance for interactive segmentation, 2021, for the same reason).
 
     Nobody clicks on what nobody labelled, and a picture without labels counts nothing.
 
@@ -69,7 +83,8 @@ class Interact(OneNetwork):
         counts = batch.rng.integers(1, self.settings.max_clicks, len(batch.images), endpoint=True)
         empty = torch.from_numpy(emptied).to(batch.target.device)[:, None, None] & (batch.target != UNKNOWN)
         target = batch.target.masked_fill(empty, 0)
-        made, previous = self._dialogue(networks, batch, target, counts)
+        begun = self._begun(batch)
+        made, previous = self._dialogue(networks, batch, target, counts, begun)
         total, parts = losses.supervised(
             self.supervised, networks[MAIN](self._input(batch.images, made, previous)), target
         )
@@ -82,13 +97,30 @@ class Interact(OneNetwork):
         logits = networks[MAIN](self._input(batch.images, made, torch.zeros_like(batch.images[:, :1])))
         return losses.dice_of_cases(logits, batch.target)
 
+    def _begun(self, batch: Batch) -> dict[int, Mask]:
+        """Wrong masks [S, S] that dialogues begin with, by the picture's place in the batch."""
+        if not (self.settings.begun and self.settings.previous):
+            return {}
+        chosen = np.flatnonzero(batch.rng.random(len(batch.images)) < self.settings.begun)
+        truth = _objects(batch.target)
+        return {int(i): clicks.wrong(truth[i], batch.rng) for i in chosen if truth[i].any()}
+
     def _dialogue(
-        self, networks: Networks, batch: Batch, target: torch.Tensor, counts: NDArray[np.int64]
+        self,
+        networks: Networks,
+        batch: Batch,
+        target: torch.Tensor,
+        counts: NDArray[np.int64],
+        begun: Mapping[int, Mask],
     ) -> tuple[list[list[Click]], torch.Tensor]:
         """The clicks of each picture, and the probabilities [N, 1, S, S] before the last of them."""
         truth, known = _objects(target), (target != UNKNOWN).cpu().numpy()
-        made = [[clicks.first(mask, batch.rng)] for mask in truth]
+        made = [[] if i in begun else [clicks.first(mask, batch.rng)] for i, mask in enumerate(truth)]
         previous = torch.zeros_like(batch.images[:, :1])
+        for i, mask in begun.items():
+            previous[i, 0] = torch.from_numpy(mask).to(previous)
+            correction = clicks.following(truth[i], mask & known[i])
+            made[i] += [] if correction is None else [correction]
         going = [i for i, count in enumerate(counts) if count > 1]
         with predicting(networks[MAIN]):
             while going:

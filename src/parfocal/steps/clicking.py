@@ -15,7 +15,7 @@ from parfocal.core.bundle import Bundle, Clicked
 from parfocal.core.errors import DataContractError, UsageError
 from parfocal.evaluation.frozen import FrozenCase
 from parfocal.evaluation.interaction import TARGETS, noc
-from parfocal.evaluation.metrics import Mask
+from parfocal.evaluation.metrics import Mask, dice
 from parfocal.inference.clicked import ClickedCascade
 from parfocal.inference.interactive import INTERACT
 from parfocal.inference.predictor import Prediction, Predictor
@@ -67,7 +67,9 @@ def efforts(
 ) -> dict[str, dict[str, float]]:
     """By structure with a truth: ``noc85`` and ``noc90``, clicks until Dice is .85 and .90, and whether it ever was.
 
-    A case that never gets there counts as `clicks_max` (``clicks_allowed``). Nothing for a model that nobody clicks.
+    A case that never gets there counts as `clicks_max` (``clicks_allowed``). ``wrong`` is the Dice of the truth made
+    wrong (`augmentation.clicks.wrong`, for each case the same every time), as a proposal on an instrument that nobody
+    has learned is, and ``corrected`` that after one click in its largest error. Nothing for a model that nobody clicks.
     """
     if not isinstance(model, ClickedCascade):
         return {}
@@ -80,6 +82,10 @@ def efforts(
             count = noc(rounds, target)
             found[name][f"noc{target * 100:.0f}"] = float(clicks_max if count is None else count)
             found[name][f"noc{target * 100:.0f}_reached"] = float(count is not None)
+        if truth[name].any():
+            begun = clicks.wrong(truth[name], np.random.default_rng(int(truth[name].sum())))
+            mended = model.rounds(name, image, truth[name], outer, 1, begun)
+            found[name] |= {"wrong": dice(begun, truth[name]), "corrected": mended.after(1)}
     return found
 
 

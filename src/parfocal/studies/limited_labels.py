@@ -124,7 +124,7 @@ class LimitedLabels:
         model = learning.build(cell.settings["model"], cell.seed, in_channels=6 if clicked else 3)
         if arm in (PRETRAINED, BOTH):
             _carry(model, _pretrained(cell, data[ROLE], place, reporter))
-        objective = {"name": "interact", "max_clicks": 5} if clicked else {"name": "segment"}
+        objective = {"name": "interact", "max_clicks": 5, "begun": 0.0} if clicked else {"name": "segment"}
         learning.fit(
             model,
             {ROLE: patches(known, cell.settings["patch"], cell.settings["patches"], cell.seed).arrays},

@@ -1,3 +1,4 @@
+import cv2
 import numpy as np
 import pytest
 from hypothesis import assume, given, settings
@@ -5,7 +6,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.ndimage import distance_transform_edt, label
 
-from parfocal.augmentation.clicks import Click, encode, first, following
+from parfocal.augmentation.clicks import MOVED, STRETCH, Click, encode, first, following, wrong
+from parfocal.evaluation.metrics import dice
 
 SHAPES = st.tuples(st.integers(1, 14), st.integers(1, 14))
 MASKS = arrays(np.bool_, SHAPES)
@@ -76,6 +78,25 @@ def test_without_an_object_there_is_a_background_click() -> None:
     assert not any(click.object for click in drawn_by_chance)
     assert following(nothing, np.ones((5, 9), bool)) == Click(2, 4, object=False)
     assert following(nothing, nothing) is None
+
+
+def test_a_mask_is_made_wrong_in_size_and_place_and_by_no_more_than_is_said() -> None:
+    truth = np.zeros((128, 128), np.uint8)
+    cv2.circle(truth, (70, 60), 20, 1, -1)
+    rng = np.random.default_rng(0)
+    made = [wrong(truth, rng) for _ in range(300)]
+    sizes = np.array([one.sum() / truth.sum() for one in made])
+    centres = np.array([np.argwhere(one).mean(0) for one in made])
+    assert made[0].dtype == np.bool_
+    assert STRETCH**-2 < sizes.min() < 0.5
+    assert 2 < sizes.max() < STRETCH**2
+    moved = np.abs(centres - (60, 70))
+    assert 0.3 * 20 < moved.max() < MOVED * 20 + 1
+    assert np.median([dice(one, truth) for one in made]) == pytest.approx(0.72, abs=0.05), "about as B is for A's model"
+
+
+def test_nothing_cannot_be_made_wrong() -> None:
+    assert not wrong(np.zeros((8, 8), np.uint8), np.random.default_rng(0)).any()
 
 
 CLICKS = st.lists(st.builds(Click, st.integers(0, 8), st.integers(0, 11), st.booleans()), max_size=5)

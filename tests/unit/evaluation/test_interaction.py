@@ -42,6 +42,18 @@ def test_each_click_goes_into_what_is_still_wrong_and_the_previous_answer_comes_
     assert rounds.dice[1] > rounds.dice[0]
 
 
+def test_from_a_mask_that_is_there_the_first_click_is_its_correction() -> None:
+    truth = disc(20, 15, 8) | disc(20, 45, 6)
+    rounds = simulate(painter(6), IMAGE, truth, 4, begun=disc(20, 15, 8))
+    assert rounds.clicks == (Click(20, 45),)
+    assert rounds.dice == (1.0,)
+
+
+def test_a_mask_that_is_right_needs_no_click() -> None:
+    rounds = simulate(painter(6), IMAGE, disc(20, 15, 8), 4, begun=disc(20, 15, 8))
+    assert (rounds.clicks, rounds.dice, rounds.after(1)) == ((), (1.0,), 1.0)
+
+
 def test_an_empty_truth_is_judged_with_background_clicks() -> None:
     rounds = simulate(painter(8), IMAGE, np.zeros((40, 60)), 3)
     assert [click.object for click in rounds.clicks] == [False]

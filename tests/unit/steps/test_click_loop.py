@@ -66,6 +66,10 @@ def test_clicks_are_counted_for_both_and_the_constant_mask_gets_none(judged: Eva
             assert 1 <= score.metrics["noc85"] <= score.metrics["noc90"] <= 3
             right = score.metrics["dice"] >= 0.85
             assert not right or (score.metrics["noc85"], score.metrics["noc85_reached"]) == (1, 1)
+            assert 0.3 < score.metrics["wrong"] < 1
+            assert 0 <= score.metrics["corrected"] <= 1
+    told = [[(s.case, s.structure, s.metrics["wrong"]) for s in judged.scores[m]] for m in ("challenger", "champion")]
+    assert told[0] == told[1], "both are shown the same wrong mask"
     assert not any("noc85" in score.metrics for score in judged.scores["constant"])
     assert {score.instrument for score in judged.scores["challenger"]} == {"A", "B"}
     assert gate.decide(judged, gate.GatePolicy(), best={}).checks
