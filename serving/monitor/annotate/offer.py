@@ -64,8 +64,8 @@ def first_reading(side: Split, case: Waiting) -> dict[str, Any]:
     far = case.distance if math.isfinite(case.distance) else None
     if case.dice is not None:
         text = (
-            f"the model's mask is expected to be among the poorest here (predicted Dice {case.dice:.2f}, mostly too high "
-            "on a camera that it has not learned), and the case is unlike the others"
+            f"the model's mask is expected to be among the poorest here (predicted Dice {case.dice:.2f}, mostly too "
+            "high on a camera that it has not learned), and the case is unlike the others"
         )
     elif far is not None:
         text = "it is among those that are least like what the model has learned from"
