@@ -175,6 +175,11 @@ def _cases(value: float) -> str:
     return f"more than {MANY:,}" if value > MANY else _count(value)
 
 
-def _moment(value: float | None) -> str:
-    """UTC, to the second: the page may be read far from the machine."""
+def _moment(value: float | str | None) -> str:
+    """UTC, to the second: the page may be read far from the machine. Seconds, or ISO 8601 as a file has it."""
+    if isinstance(value, str):
+        try:
+            value = datetime.fromisoformat(value).timestamp()
+        except ValueError:
+            return value or "–"
     return "–" if value is None else datetime.fromtimestamp(value, UTC).strftime("%Y-%m-%d %H:%M:%S")

@@ -37,15 +37,18 @@ class Standing:
     """How far an instrument's next experience is.
 
     Attributes:
-        wanted, labelled: cases by side; `labelled` has those that were handed in as well.
+        wanted, labelled: cases by side; `labelled` has those that were handed in as well. There is always one more
+            wanted than there are.
         out: that somebody has now, by side.
         free: ids that can be given out, by side, test and validation in their random order.
+        aims: cases by side that a person is told of: with them the experience is full.
     """
 
     wanted: Mapping[Split, int]
     labelled: Mapping[Split, int]
     out: Mapping[Split, int]
     free: Mapping[Split, Sequence[str]]
+    aims: Mapping[Split, int]
 
     def sides(self) -> list[Split]:
         """Those that still lack cases, the emptiest first. Of a full one none is given out: thirty training cases

@@ -72,7 +72,7 @@ class Overview:
             "name": name,
             "waiting": _waiting(standing),
             "labelled": _by_purpose(standing.labelled),
-            "wanted": _by_purpose(standing.wanted),
+            "wanted": _by_purpose(standing.aims),
             "experience": self._cases.next_number(name),
             "agreement": agreements["reading"],
             "proposal_agreement": agreements["proposal"],

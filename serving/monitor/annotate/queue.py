@@ -119,7 +119,8 @@ class Queue:
         together = {side: have[side] + out[side] for side in split.ORDER}
         wanted = sides.targets(self._plan.config.labels_needed, together, config.new_instrument)
         free = sides.drawn(cases, known, config.key, config.new_instrument[2] / 100)
-        return Standing(wanted, have, out, free)
+        aims = sides.aims(self._plan.config.labels_needed, have, config.new_instrument)
+        return Standing(wanted, have, out, free, aims)
 
     def _best(self, cases: Sequence[Waiting], asked: Sequence[str], count: int) -> list[str]:
         """Those that a decision names, then those from which most can be learned, then the others."""

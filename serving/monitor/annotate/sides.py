@@ -34,6 +34,11 @@ def targets(needed: int, have: Mapping[Split, int], quota: split.Quota) -> dict[
     return dict(zip(split.ORDER, split.counts(total, quota), strict=True))
 
 
+def aims(needed: int, labelled: Mapping[Split, int], quota: split.Quota) -> dict[Split, int]:
+    """The sides of the experience that the trigger waits for, or of what is labelled where that is more."""
+    return dict(zip(split.ORDER, split.counts(max(needed, sum(labelled.values())), quota), strict=True))
+
+
 def labelled(purposes: Mapping[str, int], quota: split.Quota) -> Counter[Split]:
     """Labelled cases by side, of a table's `purpose`; those without one will be dealt by the quota."""
     found: Counter[Split] = Counter({side: purposes.get(side, 0) for side in split.ORDER})

@@ -233,3 +233,29 @@ def test_the_bar_says_what_becomes_of_the_labels_that_were_handed_in(
     ada.next()
     says("the gate refused the new model", outcome="refuse")
     database.close()
+
+
+def test_with_the_last_label_the_page_stops_and_says_so_though_more_photographs_wait(
+    browser: "Browser", tmp_path: Path
+) -> None:
+    trigger = {"minimum_cases": 3, "minimum_test": 1}
+    with kit.monitor(tmp_path / "state", photographs=8, trigger=trigger) as few:
+        needed = few.service.settings.trigger.labels_needed
+        made = Visitor(browser.new_context(viewport={"width": 1280, "height": 800}), few.url).come()
+        made.page.locator("#proposal-first").evaluate("one => { one.click() }")
+        made.next()
+        for done in range(1, needed + 1):
+            assert f"{done - 1} of {needed} labelled" in made.text("#progress"), (
+                "the open case is not counted, nor wanted twice"
+            )
+            made.ellipse(*DISC)
+            made.ellipse(*CUP, structure=2)
+            press(made, "a")
+            made.done(f"Accepted: {done} labelled")
+            if done < needed:
+                made.opened()
+        made.page.locator("#idle-title", has_text="Enough for a retrain").wait_for()
+        assert made.text("#progress").startswith(f"{kit.NEW}: {needed} of {needed} labelled")
+        assert made.page.locator("#next").is_enabled(), "who wants to goes on for the next experience"
+        made.context.close()
+        assert not made.complaints

@@ -170,6 +170,16 @@ def test_only_an_inconclusive_gate_ends_with_the_command_of_an_approval(
     assert all("--approve 'YOUR NAME'" in text and f"--challenger {tmp_path}/steps/bundle" in text for text in said)
 
 
+def test_of_a_run_that_the_monitor_started_the_shown_command_is_the_monitors(tmp_path: Path) -> None:
+    run = tmp_path / "state" / "runs" / "fundus-B-v1-1"
+    run.mkdir(parents=True)
+    (run / "request.json").write_text("{}")
+    command = commands.approval(tmp_path, {}, "fundus-B-v1-1")
+    assert "pipeline approve fundus-B-v1-1" in command
+    assert "--by 'YOUR NAME' --reason 'WHY'" in command
+    assert command.startswith(f"PARFOCAL_STATE={tmp_path / 'state'} ")
+
+
 @pytest.mark.parametrize("labels", [1, 60])
 def test_the_trigger_is_told_to_wait_for_every_label(labels: int) -> None:
     from parfocal.triggers.policy import TriggerConfig

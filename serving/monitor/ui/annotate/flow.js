@@ -126,11 +126,12 @@ export class Flow {
     if (desk.empty) return say("Nothing is drawn yet, so there is nothing to accept.", true);
     if (!(await this.#sure(desk))) return;
     this.tools.cancel();
-    const { labelled, needed, queue } = await desk.accept();
+    const { instrument } = desk.open, { labelled, needed, queue } = await desk.accept();
     await this.#done(queue, true);
     const more = needed ? `${needed} more until a retrain may start` : "enough for a retrain";
     done(`Accepted: ${labelled} labelled, ${more}.`);
-    await this.#onwards();
+    if (needed) return this.#onwards();
+    this.idle("Enough for a retrain", "The bar above says what becomes of these labels. Who goes on labels for the next one.", instrument);
   };
 
   /** Whether a person wants to hand it in as it is, having been told what may be wrong. */
@@ -163,10 +164,10 @@ export class Flow {
     if (how !== "release") await this.#onwards();
   };
 
-  /** No case on the desk. */
-  idle(title, text) {
+  /** No case on the desk. @param about the instrument that the bar is about; by default the chosen one */
+  idle(title, text, about = null) {
     for (const [id, hidden] of [["idle", false], ["work", true], ["purpose", true]]) $(id).hidden = hidden;
-    this.queue.progress(null);
+    this.queue.progress(about);
     $("idle-title").textContent = title;
     $("idle-text").textContent = text || this.queue.trouble;
     $("next").disabled = !this.queue.data.annotating;

@@ -17,6 +17,8 @@ def program() -> str:
 
 def approval(out: Path, outputs: Mapping[str, str], key: str) -> str:
     """Takes an inconclusive decision upon oneself; `outputs` of the pipeline and `key` of its run."""
+    if (out / "state" / "runs" / key / "request.json").is_file():  # the monitor has started it
+        return _lines(f"{_state(out)} {program()} pipeline approve {quote(key)}", "--by 'YOUR NAME' --reason 'WHY'")
     return _lines(
         f"{_state(out)} {program()} promote {quote(outputs['evaluation'])}",
         f"--challenger {quote(outputs['bundle'])} --out {quote(str(out / 'approved'))}",
