@@ -148,7 +148,8 @@ def _reading(app: FastAPI, monitor: Service) -> None:
             f"default-src 'none'; style-src 'unsafe-inline'; script-src 'nonce-{nonce}'; connect-src 'self'; "
             "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
         )
-        text = page.render(monitor.view.read(), monitor.past.read(), nonce=nonce, now=time.time())
+        folder = str(monitor.settings.state.resolve())
+        text = page.render(monitor.view.read(), monitor.past.read(), nonce=nonce, now=time.time(), folder=folder)
         return HTMLResponse(text, headers={"Content-Security-Policy": policy, "Cache-Control": "no-store"})
 
     @app.get("/metrics")

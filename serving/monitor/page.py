@@ -149,18 +149,32 @@ class Page:
         )  # fmt: skip
         environment.filters.update(number=_number, moment=_moment, count=_count, cases=_cases)
         environment.globals.update(picture=picture, time_line=time_line, width=WIDTH, height=HEIGHT, span=SPAN)
-        environment.globals.update(between=between, alarmed_first=alarmed_first)
+        environment.globals.update(between=between, alarmed_first=alarmed_first, followed=followed)
         self._template = environment.get_template("page.html.j2")
 
-    def render(self, state: Mapping[str, Any], past: Mapping[str, Any], *, nonce: str, now: float) -> str:
-        """The whole page, of what is and what was; `nonce` is the one that the answer's policy lets run."""
+    def render(
+        self, state: Mapping[str, Any], past: Mapping[str, Any], *, nonce: str, now: float, folder: str = ""
+    ) -> str:
+        """The whole page, of what is and what was.
+
+        Args:
+            nonce: the one that the answer's policy lets run.
+            now: unix seconds.
+            folder: PARFOCAL_STATE for commands that a person is to type; "" leaves it out.
+        """
         alarms = [
             (instrument["name"], stream["name"])
             for instrument in state["instruments"]
             for stream in instrument["streams"]
             if stream["alarm"]
         ]
-        return self._template.render(state=state, past=past, alarms=alarms, nonce=nonce, now=now)
+        return self._template.render(state=state, past=past, alarms=alarms, nonce=nonce, now=now, folder=folder)
+
+
+def followed(run: Mapping[str, Any], past: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """The first champion that took over after a run had ended; None where none has."""
+    later = [one for one in past["champions"] if run["ended"] is not None and one["since"] >= run["ended"]]
+    return min(later, key=lambda one: float(one["since"]), default=None)
 
 
 def _number(value: float | None, digits: int = 2) -> str:
@@ -179,7 +193,7 @@ def _moment(value: float | str | None) -> str:
     """UTC, to the second: the page may be read far from the machine. Seconds, or ISO 8601 as a file has it."""
     if isinstance(value, str):
         try:
-            value = datetime.fromisoformat(value).timestamp()
+            return _moment(datetime.fromisoformat(value).timestamp())
         except ValueError:
             return value or "–"
     return "–" if value is None else datetime.fromtimestamp(value, UTC).strftime("%Y-%m-%d %H:%M:%S")

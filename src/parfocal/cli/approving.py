@@ -63,8 +63,9 @@ def _read(file: Path) -> dict[str, Any]:
         return dict(json.loads(file.read_text()))
     except FileNotFoundError:
         raise UsageError(
-            "there is no such run on this machine, or it has not ended",
+            "there is no such run in this state folder, or it has not ended",
             where=file.parent,
-            expected="the key of a retrain, or the folder of a run",
-            next="of a run on a cluster: parfocal promote EVALUATION --challenger BUNDLE --approve NAME --reason WHY",
+            expected="the key of a retrain that the monitor of this PARFOCAL_STATE started, or the folder of a run",
+            next="set PARFOCAL_STATE as the platform has it (the demo's: runs/demo/state); of a run on a cluster: "
+            "parfocal promote EVALUATION --challenger BUNDLE --approve NAME --reason WHY",
         ) from None

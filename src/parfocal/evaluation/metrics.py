@@ -63,13 +63,18 @@ def radii_ratio(predicted: Mask, true: Mask) -> float | None:
     return radius(predicted) / outer if outer else None
 
 
+def near(ratio: float | None) -> bool:
+    """Whether a `radii_ratio` is within 10 % of 1 (paper 001's RRP); without a true radius it is not."""
+    return ratio is not None and abs(ratio - 1) < 0.10
+
+
 def rrp10(ratios: Iterable[float | None]) -> float:
     """Percentage of images with |radii_ratio - 1| < 0.10 (paper 001's RRP); an image without a ratio is not one.
 
     Raises:
         ValueError: no images.
     """
-    close = [ratio is not None and abs(ratio - 1) < 0.10 for ratio in ratios]
+    close = [near(ratio) for ratio in ratios]
     if not close:
         raise ValueError("a percentage of no images")
     return 100 * sum(close) / len(close)

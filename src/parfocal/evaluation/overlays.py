@@ -24,7 +24,7 @@ class Picture:
     """One case of the gallery.
 
     Attributes:
-        kind: ``best`` or ``worst``, by the challenger's Dice.
+        kind: ``best`` or ``worst``, by the challenger's Dice, or ``radius lost`` (`crossings`).
         dice: by model.
         uri: JPEG of the crop as a data URI.
         width, height: of the crop in source pixels, the unit of the outlines.

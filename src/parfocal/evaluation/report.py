@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from parfocal.core.scores import Evaluation
 from parfocal.evaluation import figures
+from parfocal.evaluation.crossings import crossings
 from parfocal.evaluation.forgetting import matrix, transfers
 from parfocal.evaluation.overlays import Picture
 from parfocal.evaluation.statistics import patients_needed, power
@@ -75,6 +76,7 @@ def render(
         gains=figures.gains(cells),
         paired=figures.paired(evaluation),
         distributions=figures.distributions(evaluation),
+        crossings=crossings(evaluation),
         matrices=[(name, figures.heat_map(r), transfers(r)) for name, r in matrices.items()],
     )
 

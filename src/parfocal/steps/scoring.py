@@ -14,6 +14,7 @@ from parfocal.core.scores import CaseScore, Evaluation
 from parfocal.core.types import Split
 from parfocal.evaluation import glaucoma, metrics, overlays
 from parfocal.evaluation.constant import ConstantMask
+from parfocal.evaluation.crossings import crossings
 from parfocal.evaluation.frozen import FrozenCase
 from parfocal.evaluation.metrics import Mask
 from parfocal.evaluation.overlays import Picture
@@ -25,6 +26,8 @@ from parfocal.steps import neighbours
 from parfocal.steps.clicking import Judged, answer, efforts
 
 CHALLENGER, CHAMPION, CONSTANT = "challenger", "champion", "constant"
+LOST = "radius lost"
+"""Kind of a picture: within 10 % of the true radius with the champion, and not with the challenger."""
 
 Constants = Mapping[tuple[str, str], ConstantMask]
 """By instrument and structure."""
@@ -142,7 +145,8 @@ def latency(
 def pictures(
     evaluation: Evaluation, cases: Sequence[FrozenCase], predictors: Mapping[str, Judged], count: int
 ) -> list[Picture]:
-    """The worst and the best cases of every cell; drawn again, since the masks of all would not fit into memory."""
+    """The worst and the best `count` cases of every cell, and up to three times as many whose radius was within 10 %
+    with the champion and is not now; drawn again, since the masks of all would not fit into memory."""
     by_place = {(case.instrument, case.case.id): case for case in cases}
     dice = {
         (name, score.instrument, score.structure, score.case): score.metrics["dice"]
@@ -150,6 +154,7 @@ def pictures(
         for score in values
     }
     pictures = []
+    crossed = {(cell.instrument, cell.structure): cell.lost for cell in crossings(evaluation)}
     for instrument, structure in cell_names(evaluation):
         own = of_cell(evaluation.scores[CHALLENGER], instrument, structure)
         ranked = sorted(own, key=lambda score: score.metrics["dice"])
@@ -157,10 +162,11 @@ def pictures(
         shown = [("worst", score.case) for score in worst] + [
             ("best", s.case) for s in reversed(rest[-count:] if count else [])
         ]
+        shown += [(LOST, one.case) for one in crossed.get((instrument, structure), ())[: 3 * count]]
         for kind, name in shown:
             case = by_place[instrument, name]
             image, masks = case.read_image(), {"truth": case.read_masks()[structure]}
-            for model in (CHALLENGER, CHAMPION) if kind == "worst" else (CHALLENGER,):
+            for model in (CHALLENGER, CHAMPION) if kind != "best" else (CHALLENGER,):
                 if (model, instrument, structure, name) in dice:
                     masks[model] = neighbours.predict(case, cases, predictors[model]).masks[structure]
             values = {m: dice[key] for m in predictors if (key := (m, instrument, structure, name)) in dice}

@@ -1,10 +1,11 @@
 """The page says what a person can use: no figure that nobody could have counted, no interval that is not there."""
 
 import re
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from parfocal_serving.monitor.page import Page
+from parfocal_serving.monitor.page import Page, _moment
 
 PAST = {"alarms": [], "retrains": [], "champions": [], "trouble": "", "matrices": [], "others": []}
 STREAM = {
@@ -20,18 +21,47 @@ def watched(name: str, **stream: Any) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def rendered(*instruments: dict[str, Any]) -> str:
+def rendered(*instruments: dict[str, Any], runs: Sequence[dict[str, Any]] = (), **past: Any) -> str:
     state = {
-        "task": "fundus", "champion": None, "instruments": instruments, "candidates": [], "decisions": [], "runs": [],
+        "task": "fundus", "champion": None, "instruments": instruments, "candidates": [], "decisions": [], "runs": runs,
         "trigger": {"path": "monitor", "mode": "label", "dry_run": True, "minimum_cases": 30},
         "observations": 3, "duplicates": 0, "rejected": 0, "unscored": 0,
     }  # fmt: skip
-    return Page().render(state, PAST, nonce="n", now=0.0)
+    return Page().render(state, PAST | past, nonce="n", now=100.0, folder="/srv/state")
 
 
 def told(**run_length: Any) -> str:
     """What the page says of how often a stream alarms by chance."""
     return next(iter(re.findall(r"One false alarm in [^<]*", rendered(watched("A", **run_length)))), "").strip()
+
+
+RUN = {
+    "key": "k1", "decided": 10.0, "ended": 50.0, "instrument": "B", "number": 1, "state": "succeeded", "error": "",
+    "outcome": "inconclusive",
+}  # fmt: skip
+REIGN = {"until": None, "how": "approval", "evidence": "", "checksum": "c"}
+FIRST = {**REIGN, "version": "1", "since": 5.0, "by": "gate", "reason": "all met"}
+SECOND = {**REIGN, "version": "2", "since": 99.0, "by": "Ada", "reason": "outlines looked at"}
+
+
+def test_what_the_gate_could_not_say_is_asked_of_a_person_until_somebody_has_answered() -> None:
+    command = "PARFOCAL_STATE=/srv/state parfocal pipeline approve k1"
+    assert command in rendered(runs=[RUN], champions=[FIRST])
+    after = rendered(runs=[RUN], champions=[SECOND, FIRST])
+    assert command not in after
+    assert "version 2 took over afterwards, by Ada: outlines looked at" in after
+    assert command not in rendered(runs=[{**RUN, "outcome": "refuse"}], champions=[FIRST])
+
+
+def test_a_champion_of_just_now_has_its_name_inside_the_time_line() -> None:
+    page = rendered(champions=[SECOND, FIRST])
+    places = re.findall(r'<text x="([\d.]+)" y="11"( text-anchor="end")?>version (\d)', page)
+    assert [(version, bool(end)) for _, end, version in places] == [("2", True), ("1", False)]
+
+
+def test_times_are_shown_alike_whether_seconds_or_written_out() -> None:
+    assert _moment("2026-11-22T02:10:50.548+00:00") == _moment(1795313450.0) == "2026-11-22 02:10:50"
+    assert (_moment(""), _moment("soon"), _moment(None)) == ("–", "soon", "–")
 
 
 def test_an_instrument_in_alarm_comes_before_those_that_are_quiet() -> None:

@@ -238,7 +238,7 @@ def test_the_bar_says_what_becomes_of_the_labels_that_were_handed_in(
 def test_with_the_last_label_the_page_stops_and_says_so_though_more_photographs_wait(
     browser: "Browser", tmp_path: Path
 ) -> None:
-    trigger = {"minimum_cases": 3, "minimum_test": 1}
+    trigger = {"minimum_cases": 3, "minimum_test": 1, "dry_run": True}
     with kit.monitor(tmp_path / "state", photographs=8, trigger=trigger) as few:
         needed = few.service.settings.trigger.labels_needed
         made = Visitor(browser.new_context(viewport={"width": 1280, "height": 800}), few.url).come()

@@ -65,6 +65,6 @@ def test_only_what_the_gate_could_not_decide(platform: SimpleNamespace, tmp_path
     file.write_text(json.dumps(left))
     with pytest.raises(UsageError, match="the gate did not say inconclusive: the run is succeeded, refuse"):
         CliRunner().invoke(approve, ["k2", *SIGNED], catch_exceptions=False)
-    with pytest.raises(UsageError, match="there is no such run on this machine"):
+    with pytest.raises(UsageError, match="there is no such run in this state folder"):
         CliRunner().invoke(approve, ["k3", *SIGNED], catch_exceptions=False)
     assert platform.models.get("fundus", "champion").version == "1"

@@ -157,9 +157,9 @@ export class Flow {
     this.tools.rest(); // an open polygon stays, and goes into the draft
     const reason = REASONS[how] ? await ask(REASONS[how]) : "";
     if (reason === null) return;
-    const { queue } = await desk.leave(how, reason);
+    const drawn = !desk.empty, { queue } = await desk.leave(how, reason);
     await this.#done(queue, how !== "release");
-    if (how === "release") this.idle("Put back", "Your drawing is kept until you take the case up again.");
+    if (how === "release") this.idle("Put back", drawn ? "Your drawing is kept until you take the case up again." : "Nothing was drawn on it.");
     done(DONE[how]);
     if (how !== "release") await this.#onwards();
   };

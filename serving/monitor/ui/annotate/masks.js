@@ -99,11 +99,11 @@ export class Mask {
     });
   }
 
-  /** Set the ellipse whose bounding box has the corners a and b. */
+  /** Set the ellipse whose bounding box has the corners a and b; its outermost points alone are no pixel's. */
   ellipse(a, b, value) {
     const box = this.#box(Math.min(a.x, b.x), Math.min(a.y, b.y), Math.max(a.x, b.x), Math.max(a.y, b.y));
     const cx = (a.x + b.x) / 2, cy = (a.y + b.y) / 2, rx = Math.abs(a.x - b.x) / 2, ry = Math.abs(a.y - b.y) / 2;
-    return this.#fill(box, value, (x, y) => ((x - cx) / rx) ** 2 + ((y - cy) / ry) ** 2 <= 1);
+    return this.#fill(box, value, (x, y) => ((x - cx) / rx) ** 2 + ((y - cy) / ry) ** 2 < 1);
   }
 
   /** Set the inside of a polygon, by the even-odd rule. */

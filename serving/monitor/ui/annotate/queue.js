@@ -31,11 +31,13 @@ export class Queue {
     return wanted.reduce((all, { waiting }) => all + sum(waiting), 0);
   }
 
-  /** One line about an instrument: of the open case, or the chosen one, or the only one. */
+  /** One line about an instrument: of the open case, or the chosen one, or the one whose labels were handed in last, or
+   * the first, which is one that labels are asked for if there is such a one. */
   progress(name) {
     this.open = name;
-    const all = this.data?.instruments ?? [], one = name ?? this.chosen ?? (all.length === 1 ? all[0].name : null);
-    const found = all.find((instrument) => instrument.name === one);
+    const all = this.data?.instruments ?? [], one = name ?? this.chosen;
+    const last = all.filter(({ run }) => run).sort((a, b) => b.run.decided - a.run.decided)[0] ?? all[0];
+    const found = one === null ? last : all.find((instrument) => instrument.name === one);
     const text = found ? `${found.name}: ${said(found)}` : `${all.length} instruments`;
     if (text === this.said) return; // nobody hears it twice
     this.said = text;
