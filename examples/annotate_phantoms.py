@@ -20,10 +20,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from parfocal.cli.demo.cameras import POPULATIONS, SEED
+from parfocal.cli.demo.people import CHOICE
+from parfocal.cli.demo.settings import PATIENCE
 from parfocal.phantoms.photograph import case
-
-PATIENTS = 130
-"""Of camera B's, in the order in which they come to the endpoint."""
 
 
 def digest(picture: bytes) -> str:
@@ -45,7 +44,8 @@ def main() -> None:
     parser.add_argument("monitor", help="its address")
     parser.add_argument("labels", type=int)
     said = parser.parse_args()
-    patients = [case("B", patient, SEED) for patient in list(POPULATIONS["B"].traffic)[:PATIENTS]]
+    most = CHOICE * said.labels + PATIENCE  # in the order in which they come to the endpoint
+    patients = [case("B", patient, SEED) for patient in list(POPULATIONS["B"].traffic)[:most]]
     truth = {digest(patient.encode()[1]): patient.masks for patient in patients}
     page = httpx.Client(base_url=f"{said.monitor}/api/annotate", timeout=60)
     clicks, done = [], 0
