@@ -56,6 +56,14 @@ def corners(ada: Visitor, count: int) -> None:
         ada.page.mouse.click(*ada.at(*corner))
 
 
+def handed_in(world: SimpleNamespace) -> int:
+    """Close the experience with all labels so far; its number."""
+    cases = CaseStore(world.state, "fundus")
+    number = cases.next_number(kit.NEW)
+    cases.close(kit.NEW, number)
+    return number
+
+
 def has(ada: Visitor, structure: str, pixels: int) -> None:
     assert ada.areas()[structure] == pytest.approx(pixels, rel=0.03)
 
@@ -179,9 +187,14 @@ def skip(ada: Visitor) -> None:
     ada.done("Skipped: the case is back in the queue.")
 
 
-def test_skipping_is_confirmed_and_what_the_last_case_lacked_goes_with_it(ada: Visitor) -> None:
-    while "Training case" not in ada.text("#purpose"):  # of one that is drawn by hand nobody asks a model
+def test_skipping_is_confirmed_and_what_the_last_case_lacked_goes_with_it(ada: Visitor, world: SimpleNamespace) -> None:
+    if kit.labels(world.state):  # others may have filled the training side, and then no such case comes
+        handed_in(world)
+    for _ in range(24):  # of one that is drawn by hand nobody asks a model
+        if "Training case" in ada.text("#purpose"):
+            break
         skip(ada)
+    assert "Training case" in ada.text("#purpose")
     press(ada, "p")
     ada.page.get_by_role("alert").filter(has_text="the segmenter does not help now. Next: draw by hand").wait_for()
     press(ada, "q")
@@ -210,9 +223,9 @@ def test_the_bar_says_what_becomes_of_the_labels_that_were_handed_in(
     ada.done("Accepted: ")
     ada.opened()
     count = len(kit.labels(world.state))
-    CaseStore(world.state, "fundus").close(kit.NEW, 1)
+    number = handed_in(world)
     database = connect(world.service.settings.monitor_database)
-    run = records.RunRecord("k", "fundus", kit.NEW, 1, "p", {}, 0.0, "succeeded", ended=9e9)
+    run = records.RunRecord("k", "fundus", kit.NEW, number, "p", {}, 0.0, "succeeded", ended=9e9)
     handed = f"{count} label" + "s" * (count > 1)
 
     def says(what: str, **values: object) -> None:
