@@ -24,6 +24,7 @@ import numpy as np
 
 from parfocal import phantoms
 from parfocal.augmentation.clicks import Click
+from parfocal.augmentation.geometric import AugmentConfig
 from parfocal.cli.demo import settings
 from parfocal.core.reporting import JsonLines
 from parfocal.core.untracked import UntrackedRun
@@ -40,12 +41,11 @@ from parfocal.steps.config import RunConfig
 KNOWN, NEW, FIRST = "A", "B", 50_000
 """Cameras; the first of the patients that are judged, whom nobody has trained on."""
 STRUCTURES = {"disc": "", "cup": "disc"}
-LITTLE = {"brightness": 10.0, "contrast": 0.1}
-"""The defaults of `train.augment`."""
+LITTLE = AugmentConfig().model_dump(mode="json", include={"brightness", "contrast"})
 
 
 def trained(work: Path) -> dict[str, Path]:
-    """Champion and the two networks, on the demo's phantoms of A with the demo's settings."""
+    """Champion and the three networks, on the demo's phantoms of A with the demo's settings."""
     if not (work / "data").exists():
         phantoms.write(work / "photos", KNOWN, settings.POPULATIONS[KNOWN].labelled, seed=0)
         preprocess.run(
@@ -56,7 +56,7 @@ def trained(work: Path) -> dict[str, Path]:
         "champion": settings.run_config(KNOWN),
         "clicks": settings.clicks_config(KNOWN),
         "empty": _with(objective={**clicked["objective"], "begun": 0.0}),
-        "little tone": _with(augment={**clicked["augment"], **settings.COMMON["augment"], **LITTLE}),
+        "little tone": _with(augment={**clicked["augment"], **LITTLE}),
     }
     for name, config in configs.items():
         if not (work / name).exists():

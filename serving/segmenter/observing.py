@@ -66,6 +66,20 @@ class Observing:
         self._settings, self._busy = settings, busy
         self._dropped = metrics.DROPPED.labels(task)
 
+    def start(self) -> None:
+        """Begin to send, and to keep photographs."""
+        for part in (self.sender, self.capture):
+            if part is not None:
+                part.start()
+
+    def stop(self) -> None:
+        """Stop what `start` started and let go of the outbox; what waits in it is durable."""
+        for part in (self.sender, self.capture):
+            if part is not None:
+                part.stop()
+        self.outbox.flush()
+        self.outbox.close()
+
     def note(self, request: str, champion: Champion, instrument: str | None, patient: str | None) -> Noted | None:
         """Who answered whom: with nothing measured it has no reference, so no detector is moved by it.
 

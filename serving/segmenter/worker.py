@@ -77,19 +77,17 @@ class Worker:
         that is still loading.
         """
         self.champions.check()
-        for part in (self.clicks, self.champions, self.challenger, self.sender, self.observing.capture, self._upkeep):
+        for part in (self.clicks, self.champions, self.challenger, self.observing, self._upkeep):
             if part is not None:
                 part.start()
 
     def stop(self) -> None:
-        """Stop what `start` started and let go of the outbox; what waits in it is durable."""
+        """Stop what `start` started, who tells the monitor last."""
         self._upkeep.stop()
         self.pools.stop()
-        for part in (self.clicks, self.champions, self.challenger, self.sender, self.observing.capture):
+        for part in (self.clicks, self.champions, self.challenger, self.observing):
             if part is not None:
                 part.stop()
-        self.outbox.flush()
-        self.outbox.close()
 
     def segment(
         self,

@@ -30,20 +30,23 @@ logger = logging.getLogger(__name__)
 def targets(needed: int, have: Mapping[Split, int], quota: split.Quota) -> dict[Split, int]:
     """How many labelled cases of each side are wanted: of the experience that the trigger waits for or, where it has
     them, of one that is a case larger."""
-    total = max(needed, sum(have.values()) + 1)
-    return dict(zip(split.ORDER, split.counts(total, quota), strict=True))
+    return _dealt(max(needed, sum(have.values()) + 1), quota)
 
 
 def aims(needed: int, labelled: Mapping[Split, int], quota: split.Quota) -> dict[Split, int]:
     """The sides of the experience that the trigger waits for, or of what is labelled where that is more."""
-    return dict(zip(split.ORDER, split.counts(max(needed, sum(labelled.values())), quota), strict=True))
+    return _dealt(max(needed, sum(labelled.values())), quota)
 
 
 def labelled(purposes: Mapping[str, int], quota: split.Quota) -> Counter[Split]:
     """Labelled cases by side, of a table's `purpose`; those without one will be dealt by the quota."""
     found: Counter[Split] = Counter({side: purposes.get(side, 0) for side in split.ORDER})
-    dealt = split.counts(purposes.get("", 0), quota)
-    return found + Counter(dict(zip(split.ORDER, dealt, strict=True)))
+    return found + Counter(_dealt(purposes.get("", 0), quota))
+
+
+def _dealt(cases: int, quota: split.Quota) -> dict[Split, int]:
+    """So many cases by side."""
+    return dict(zip(split.ORDER, split.counts(cases, quota), strict=True))
 
 
 def drawn(cases: Sequence[Waiting], known: Mapping[str, Split], key: str, share: float) -> dict[Split, list[str]]:
