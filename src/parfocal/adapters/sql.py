@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import sqlite3
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -175,7 +178,7 @@ class Database:
                 f"{self._name} cannot use {kind}", where="PARFOCAL_DATABASE_URL", expected=", ".join(self._only)
             )
         if kind == "sqlite":
-            event.listen(engine, "connect", _sqlite_connect)
+            event.listen(engine, "connect", partial(_sqlite_connect, busy=self._busy))
             event.listen(engine, "begin", _sqlite_begin)
         return engine
 
@@ -200,14 +203,31 @@ def _options(url: URL, busy: float) -> dict[str, Any]:
     return {"connect_timeout": 5, "options": f"-c lock_timeout={round(1000 * busy)}", **silent}
 
 
-def _sqlite_connect(connection: Any, _record: Any) -> None:
+def _sqlite_connect(connection: Any, _record: Any, *, busy: float) -> None:
     """Transactions are ours to begin, not the driver's, which would begin them too late to serialise read and write.
 
     FULL, because who is told that something was written relies on its being on the disk.
     """
     connection.isolation_level = None
-    connection.execute("PRAGMA journal_mode=WAL")
+    _turn_to_wal(connection, busy)
     connection.execute("PRAGMA synchronous=FULL")
+
+
+def _turn_to_wal(connection: Any, busy: float) -> None:
+    """Readers go on beside a writer. Whoever finds a writer at a file that is not turned yet waits for it here.
+
+    SQLite would wait with a shared lock in its hand, as would every other that turns the same file, so that none could
+    go on: whatever its timeout is, it says at once that the file is locked, and lets go.
+    """
+    end = time.monotonic() + busy
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > end:
+                raise
+            time.sleep(0.01)
 
 
 def _sqlite_begin(connection: Connection) -> None:

@@ -2,11 +2,14 @@
 
 import multiprocessing
 import sqlite3
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from parfocal.adapters.database import SqlLedger
+from parfocal.adapters.database import VERSIONS, SqlLedger
+from parfocal.adapters.sql import Database
 from parfocal.core.errors import DataContractError, OutsideServiceError, UsageError
 
 
@@ -78,3 +81,31 @@ def test_a_database_that_is_no_database_is_an_outside_failure(tmp_path: Path) ->
 def test_a_url_that_names_no_driver_is_a_usage_error() -> None:
     with pytest.raises(UsageError, match="PARFOCAL_DATABASE_URL"):
         SqlLedger("nosuch://place").entries()
+
+
+@pytest.fixture
+def writer(tmp_path: Path) -> Iterator[sqlite3.Connection]:
+    """In the middle of writing to the ledger's file, which nobody has turned to a write-ahead log yet."""
+    file = tmp_path / "deep" / "ledger.db"
+    file.parent.mkdir()
+    connection = sqlite3.connect(file, isolation_level=None, check_same_thread=False)
+    connection.execute("CREATE TABLE another (x)")
+    connection.execute("BEGIN IMMEDIATE")
+    yield connection
+    connection.close()
+
+
+def test_who_opens_a_file_that_another_is_writing_to_waits_for_it(tmp_path: Path, writer: sqlite3.Connection) -> None:
+    ended = threading.Timer(0.3, writer.execute, ["COMMIT"])
+    ended.start()
+    ledger = SqlLedger(url(tmp_path))
+    ledger.append("decision", "fundus", "k", {"a": 1})
+    ended.join()
+    assert ledger.verify() == 1
+
+
+@pytest.mark.usefixtures("writer")
+def test_who_waits_too_long_for_a_writer_is_told_that_the_file_is_locked(tmp_path: Path) -> None:
+    database = Database(url(tmp_path), VERSIONS, name="the ledger", lock=1, advice="end the other one", busy=0.2)
+    with pytest.raises(OutsideServiceError, match="the ledger's database failed: database is locked"):
+        database.migrate()
