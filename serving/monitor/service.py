@@ -14,7 +14,6 @@ from parfocal_serving.monitor.candidates import Kept
 from parfocal_serving.monitor.candidates_acts import Acts
 from parfocal_serving.monitor.candidates_pass import Grouping
 from parfocal_serving.monitor.cases import CaseStore, NewCase
-from parfocal_serving.monitor.clock import Steady
 from parfocal_serving.monitor.database import connect
 from parfocal_serving.monitor.history import Past
 from parfocal_serving.monitor.lead import Lead
@@ -30,6 +29,7 @@ from parfocal_serving.monitor.worth import Quality
 from sqlalchemy import text
 
 from parfocal.adapters.database import SqlLedger
+from parfocal.core.clock import DAY, Steady
 
 LOOK_SECONDS = 0.25
 """Between two looks at current.json."""
@@ -76,7 +76,7 @@ class Service:
     def start(self) -> None:
         """Look once at what is there, so that the first answer is right, then begin to work."""
         self._references.refresh()
-        self._steady.credit(self._store.newest())
+        self._steady.credit(self._store.newest)
         if self._lead.look():
             self._term = self._lead.terms
             self._store.follow()
@@ -182,8 +182,9 @@ class Service:
                 if not self._lead.held:
                     continue
                 self._follow()
-                if self._steady.for_a_day() and now - pruned > PRUNE_SECONDS:
-                    self._store.prune(self.settings.retention_days)
+                believed = self._steady.now()
+                if believed is not None and now - pruned > PRUNE_SECONDS:
+                    self._store.prune(believed - self.settings.retention_days * DAY)
                     pruned = now
             except Exception:  # the next look may succeed, and without this thread no champion would be seen
                 logger.exception("the watcher goes on after an error")

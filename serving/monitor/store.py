@@ -89,10 +89,11 @@ class Store:
         """Have the next `follow` look into the database who it is that was written down last."""
         self._followed = None
 
-    def newest(self) -> float | None:
-        """When the last observation came, unix seconds."""
+    def newest(self, before: float) -> float | None:
+        """When the last observation came that came before then, unix seconds."""
+        here = OBSERVATIONS.c.received
         with self._database.read() as connection:
-            found: float | None = connection.execute(select(func.max(OBSERVATIONS.c.received))).scalar()
+            found: float | None = connection.execute(select(func.max(here)).where(here < before)).scalar()
         return found
 
     def catch_up(self) -> list[Alarm]:
@@ -103,9 +104,9 @@ class Store:
         with self._database.write() as connection:
             return self._catch_up(connection, champion.reference_id, self._clock())
 
-    def prune(self, days: float) -> int:
-        """Delete observations, and what was rejected, older than so many days; the number of observations."""
-        before, deleted = self._clock() - days * 86_400, 0
+    def prune(self, before: float) -> int:
+        """Delete observations, and what was rejected, that came before then (unix s); the number of observations."""
+        deleted = 0
         while True:
             with self._database.write() as connection:
                 connection.execute(delete(REJECTED).where(REJECTED.c.time < before))

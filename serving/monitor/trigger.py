@@ -16,7 +16,6 @@ from datetime import datetime
 
 from parfocal_serving.monitor import records, runs_acts
 from parfocal_serving.monitor.cases import CaseStore
-from parfocal_serving.monitor.clock import DAY, STEP_SECONDS
 from parfocal_serving.monitor.database import Database
 from parfocal_serving.monitor.outgoing import is_of
 from parfocal_serving.monitor.plan import Plan
@@ -27,6 +26,7 @@ from parfocal_serving.monitor.standing import Watched, shown, standing
 from parfocal_serving.monitor.worth import Quality, lowest, to_label
 from sqlalchemy import Connection
 
+from parfocal.core.clock import DAY, STEP_SECONDS
 from parfocal.core.protocols import Ledger
 from parfocal.core.types import Outcome
 from parfocal.triggers import policy

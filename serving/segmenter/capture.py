@@ -1,6 +1,7 @@
 """The case store: a sample of the photographs, kept only if asked for, written beside the requests and never by them.
 
 A photograph is encoded anew from its pixels, so nothing of the file's metadata is kept; its name is the request's id.
+Old ones are deleted by a clock that has gone evenly for a day: one that was set must not take what waits for labels.
 """
 
 from __future__ import annotations
@@ -10,11 +11,14 @@ import queue
 import shutil
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import suppress
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import cv2
 
+from parfocal.core.clock import Steady
 from parfocal.core.manifest import write_atomic
 from parfocal.preprocessing.images import Pixels
 
@@ -32,6 +36,7 @@ class Capture:
     def __init__(self, root: Path, task: str, fraction: float, days: int) -> None:
         self._root, self._task = root, task
         self._fraction, self._days = fraction, days
+        self._steady = Steady()
         self._queue: queue.Queue[tuple[str, Pixels] | None] = queue.Queue(WAITING)
         self._thread = threading.Thread(target=self._run, name="capture", daemon=True)
 
@@ -60,7 +65,7 @@ class Capture:
     def prune(self, today: date) -> None:
         """Delete the days before the last `days` ones."""
         first = today - timedelta(days=self._days)
-        for folder in (self._root / "captured" / self._task).glob("????-??-??"):
+        for folder in self._of_days():
             try:
                 old = date.fromisoformat(folder.name) < first
             except ValueError:
@@ -68,12 +73,24 @@ class Capture:
             if old:
                 shutil.rmtree(folder, ignore_errors=True)
 
+    def _of_days(self) -> Iterator[Path]:
+        return (self._root / "captured" / self._task).glob("????-??-??")
+
+    def _newest(self, before: float) -> float | None:
+        written = []
+        for folder in self._of_days():
+            with suppress(FileNotFoundError):  # another worker deletes old days too
+                written.append(folder.stat().st_mtime)
+        return max((time_ for time_ in written if time_ < before), default=None)
+
     def _run(self) -> None:
-        pruned = -PRUNE
+        self._steady.credit(self._newest)
+        looked = -PRUNE
         while True:
-            if time.monotonic() - pruned >= PRUNE:
-                self.prune(datetime.now(UTC).date())
-                pruned = time.monotonic()
+            if time.monotonic() - looked >= PRUNE:
+                looked = time.monotonic()
+                if (now := self._steady.now()) is not None:
+                    self.prune(datetime.fromtimestamp(now, UTC).date())
             try:
                 job = self._queue.get(timeout=PRUNE)
             except queue.Empty:

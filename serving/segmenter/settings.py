@@ -89,7 +89,10 @@ class SegmenterSettings(Settings):
         description="fraction of the photographs that are kept, without their metadata; 0 keeps none",
     )
     capture_days: int = Field(
-        default=30, ge=1, validation_alias="PARFOCAL_CAPTURE_DAYS", description="days after which a kept one is deleted"
+        default=30,
+        ge=1,
+        validation_alias="PARFOCAL_CAPTURE_DAYS",
+        description="days after which a kept one is deleted, once the clock has gone evenly for a day",
     )
     clicks_model: str = Field(
         default="",

@@ -1,11 +1,14 @@
 """Which cases cross the tenth of the radius between champion and challenger: what a person looks at before approving.
 
-The mean says how many crossed; whether that is chance, a kind of eye or a kind of light is seen in the cases alone.
+The count says how many crossed. Radii that all grew or shrank show in their mean, those that were shuffled about the
+limit do not; a kind of eye or a kind of light is seen in the cases alone.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from statistics import fmean, pstdev
 
 from parfocal.core.scores import CaseScore, Evaluation
 from parfocal.evaluation.metrics import near
@@ -26,6 +29,14 @@ class Crossing:
 
 
 @dataclass(frozen=True, slots=True)
+class Spread:
+    """Of the radii ratios of a cell's cases: their mean and standard deviation, 1 and 0 when all are right."""
+
+    mean: float
+    sd: float
+
+
+@dataclass(frozen=True, slots=True)
 class Crossings:
     """Of one cell, whose cases both models were scored on.
 
@@ -33,6 +44,7 @@ class Crossings:
         both: cases whose radius is within 10 % of the true one with either model (`metrics.rrp10`).
         lost: with the champion alone, the farthest off first.
         gained: with the challenger alone, by case.
+        before, after: of the radii with champion and challenger; None without a case that has a true one.
     """
 
     instrument: str
@@ -41,6 +53,8 @@ class Crossings:
     both: int
     lost: tuple[Crossing, ...]
     gained: tuple[Crossing, ...]
+    before: Spread | None
+    after: Spread | None
 
 
 def crossings(evaluation: Evaluation) -> tuple[Crossings, ...]:
@@ -58,8 +72,14 @@ def crossings(evaluation: Evaluation) -> tuple[Crossings, ...]:
             gained = tuple(one for one in shared if near(one.after) and not near(one.before))
             lost.sort(key=lambda one: (-abs((one.after or 0.0) - 1), one.case))
             both = sum(near(one.before) and near(one.after) for one in shared)
-            found.append(Crossings(*cell, len(shared), both, tuple(lost), gained))
+            before, after = _spread(one.before for one in shared), _spread(one.after for one in shared)
+            found.append(Crossings(*cell, len(shared), both, tuple(lost), gained, before, after))
     return tuple(found)
+
+
+def _spread(ratios: Iterable[float | None]) -> Spread | None:
+    known = [ratio for ratio in ratios if ratio is not None]
+    return Spread(fmean(known), pstdev(known)) if known else None
 
 
 def _ratio(score: CaseScore) -> float | None:

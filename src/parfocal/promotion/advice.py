@@ -33,8 +33,8 @@ UNSAID: Mapping[str, str] = {
     "constant-mask": "More test patients of {instrument} would tell.",
     "creep": "{cell} is below the best ever, perhaps by chance: more test patients of {instrument} would tell, and a "
     "retrain with more exemplars (retrain.exemplars) would mend it.",
-    "rrp10": "Look at the cases of {cell} whose radius left the 10 %: more test patients of {instrument} would tell "
-    "whether it is chance.",
+    "rrp10": "Look in the report whether the mean radius of {cell} has moved, and at the cases that left the 10 %: "
+    "more test patients of {instrument} would tell whether it is chance.",
     "latency": "Evaluate again with evaluate.latency_images above 0.",
     "agreement": "Export and evaluate again, so that the agreement of the {structure} is measured.",
 }

@@ -326,7 +326,7 @@ def test_pruned_cases_leave_their_candidates(tmp_path: Path) -> None:
     world.grouping.step()
     world.now += 100 * 86_400
     world.send(undeclared(X, 6000, 3, world.reference))
-    world.store.prune(50)
+    world.store.prune(world.now - 50 * 86_400)
     named = next(each for each in world.look() if each["id"] == one["id"])
     assert (named["size"], named["name"]) == (0, "B"), "nothing is left by which the three could be told"
     assert {stream.observations for stream in world.watched()["B"].streams} == {25}

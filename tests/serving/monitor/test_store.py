@@ -277,7 +277,7 @@ def test_old_observations_are_forgotten_and_their_count_and_detectors_are_not(wo
     world.now += 100 * 86_400
     world.send([observation(i, reference=id_) for i in range(50, 60)])
     before = world.stream()
-    assert world.store.prune(99) == 50
+    assert world.store.prune(world.now - 99 * 86_400) == 50
     assert world.rows("SELECT count(*) FROM monitor_observations") == [(10,)]
     assert world.rows("SELECT count(*) FROM monitor_rejected") == [(0,)]
     assert world.stream() == before

@@ -6,6 +6,7 @@ import stat
 import subprocess
 import sys
 import threading
+import time
 from datetime import date
 from pathlib import Path
 
@@ -130,6 +131,22 @@ def test_capture_keeps_a_fraction_without_metadata_and_deletes_old_days(tmp_path
     np.testing.assert_array_equal(cv2.imread(str(kept)), image)
     assert kept.name == f"{low}.png"
     assert b"eXIf" not in kept.read_bytes()
+
+
+@pytest.mark.parametrize(("hours", "left"), [((1, 30), 0), ((1, 9999), 3), ((9999, 9999), 3)])
+def test_capture_deletes_by_a_clock_that_went_evenly_for_a_day_and_by_no_other(
+    tmp_path: Path, hours: tuple[int, int], left: int
+) -> None:
+    days, now = tmp_path / "captured" / "fundus", time.time()
+    for day, ago in zip((3, 2, 1), (*hours, 20_000), strict=True):
+        folder = days / f"2020-01-0{day}"
+        folder.mkdir(parents=True)
+        os.utime(folder, (now - 3600 * ago,) * 2)
+    capture = Capture(tmp_path, "fundus", 0.5, 30)
+    capture.start()
+    capture.stop()
+    capture._thread.join(60)
+    assert len(list(days.iterdir())) == left
 
 
 def test_capture_skips_what_a_slow_disk_cannot_take(tmp_path: Path) -> None:

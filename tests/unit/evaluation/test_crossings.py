@@ -1,3 +1,5 @@
+import pytest
+
 from parfocal.core.scores import CaseScore, Evaluation, FrozenTest, MatrixRow
 from parfocal.evaluation import report
 from parfocal.evaluation.crossings import Crossing, crossings
@@ -36,6 +38,15 @@ def test_cases_are_lost_or_gained_by_the_tenth_of_the_radius_and_the_farthest_of
     assert (cell.instrument, cell.structure, cell.cases, cell.both) == ("A", "disc", 5, 1)
     assert cell.lost == (Crossing("c", 1.09, 0.70), Crossing("b", 1.05, 1.11))
     assert cell.gained == (Crossing("d", 1.30, 1.02),)
+
+
+def test_radii_that_all_grew_differ_from_radii_that_changed_places() -> None:
+    (cell,) = crossings(evaluation())
+    assert cell.before is not None
+    assert cell.after is not None
+    assert (cell.before.mean, cell.before.sd) == pytest.approx((1.0975, 0.12794), abs=1e-4)
+    assert (cell.after.mean, cell.after.sd) == pytest.approx((0.95, 0.15313), abs=1e-4)
+    assert "<td>1.10 (0.13)</td><td>0.95 (0.15)</td>" in report.render(evaluation())
 
 
 def test_without_a_champion_nothing_crosses() -> None:
