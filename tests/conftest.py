@@ -6,9 +6,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import settings
 
 if TYPE_CHECKING:
     from postgres_kit import Cluster
+
+settings.register_profile("parfocal", deadline=None, derandomize=True)  # a slow machine is no fault of an example
+settings.load_profile("parfocal")
 
 
 @pytest.fixture

@@ -18,6 +18,7 @@ from uuid import uuid4
 import cv2
 import httpx
 import numpy as np
+from parfocal_serving.monitor import database
 from serving_kit import FRESH
 
 from parfocal.adapters.tokens import TokenStore
@@ -26,6 +27,9 @@ from parfocal.core.observations import to_json
 from parfocal.core.types import Observation
 from parfocal.drift.reference import DriftConfig, fit
 
+SHIPPED = database.BUSY_SECONDS
+"""How long a monitor's writer waits for another."""
+database.BUSY_SECONDS = 60.0  # of those in the tests' own process, on machines that may stall
 WIDTH = 12
 """Of the embeddings."""
 PLACES = {"A": 0.0, "C": 40.0}

@@ -251,11 +251,12 @@ def segmenter(home: Path, state: Path, *, ready: bool = True, **environment: str
 def in_process(state: Path, **settings: Any) -> Iterator[SimpleNamespace]:
     """The routes in a thread of this process: `http`, `url`, `port`, and `workers`, one a task."""
     import uvicorn
-    from parfocal_serving.segmenter import web
+    from parfocal_serving.segmenter import slot, web
     from parfocal_serving.segmenter.pools import Pools
     from parfocal_serving.segmenter.settings import SegmenterSettings
     from parfocal_serving.segmenter.worker import Worker
 
+    slot.PATIENCE = PATIENCE  # on a machine that may stall, what is looked at is measured all the same
     told = SegmenterSettings(state=state, patient_secret="x", threads=2, **settings)
     pools = Pools(told)
     workers = [Worker(one, pools) for one in told.each()]

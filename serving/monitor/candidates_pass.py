@@ -111,7 +111,8 @@ class Grouping(threading.Thread):
 
     def step(self) -> None:
         """One look, and what follows from it."""
-        champion, judge = self._references.champion, self._references.current()
+        champion = self._references.champion
+        judge = self._references.judge(champion.reference_id) if champion else None
         if champion is None or judge is None or not self._leads():
             return
         look = self._look(champion.reference_id)

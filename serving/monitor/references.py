@@ -152,7 +152,7 @@ class References:
         self._lock = threading.RLock()
         self._stamp: tuple[int, int, int] | None = None
         self._champion: Champion | None = None
-        self._judges: OrderedDict[str, Judge | None] = OrderedDict()
+        self._judges: OrderedDict[str, Judge] = OrderedDict()
         self._digests: dict[tuple[str, int, int], str] = {}
         self._missed: dict[str, float] = {}
 
@@ -191,13 +191,14 @@ class References:
             if self._clock() - self._missed.get(reference_id, -math.inf) < SEARCH_SECONDS:
                 return None
             file = self._find(reference_id)
-            if file is None:
+            judge = self._load(file) if file is not None else None
+            if judge is None:  # or it was removed just now: it is looked for again
                 self._missed = {**dict(list(self._missed.items())[-1000:]), reference_id: self._clock()}
                 return None
-            self._judges[reference_id] = self._load(file)
+            self._judges[reference_id] = judge
             while len(self._judges) > KEPT:
                 self._judges.popitem(last=False)
-            return self._judges[reference_id]
+            return judge
 
     def current(self) -> Judge | None:
         """The champion's reference, if it has one."""

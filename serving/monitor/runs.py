@@ -65,9 +65,12 @@ class Runs:
         """Bring every run that has not ended one step further: (whether one ended now, whether any is still open)."""
         ended, still = False, False
         for run in reversed(self.all()):
-            if run.state not in ENDED:
-                over = self._launch(run) if run.state == DECIDED else self._follow(run)
-                ended, still = ended or over, still or not over
+            if run.state in ENDED:  # by a person too: what it failed at before counts no more if it is begun again
+                self._launching.over(run.key)
+                self._looking.over(run.key)
+                continue
+            over = self._launch(run) if run.state == DECIDED else self._follow(run)
+            ended, still = ended or over, still or not over
         return ended, still
 
     def _launch(self, run: RunRecord) -> bool:

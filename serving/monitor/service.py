@@ -57,10 +57,8 @@ class Service:
         self._store = Store(self._database, self._references, task)
         self._lead, self._term, self._steady = Lead(self._database, task), 0, Steady()
         ledger = SqlLedger(settings.ledger_url)
-        self._trigger = Trigger(
-            self._database, self._references, self._cases, plan, leads=self._lead.look, ledger=ledger
-        )
-        self._grouping = Grouping(self._database, self._references, plan, leads=self._lead.look, alarmed=self._alarmed)
+        self._trigger = Trigger(self._database, self._references, self._cases, plan, leads=self._leads, ledger=ledger)
+        self._grouping = Grouping(self._database, self._references, plan, leads=self._leads, alarmed=self._alarmed)
         self.annotation = annotation(
             settings, self._database, self._references, self._cases, self._lead, plan, self.hand_in
         )
@@ -98,6 +96,10 @@ class Service:
         self.annotation.close()
         self._database.close()
 
+    def _leads(self) -> bool:
+        """Whether this monitor leads; one that ends takes no lead any more."""
+        return not self._stopped.is_set() and self._lead.look()
+
     @property
     def alive(self) -> bool:
         return all(thread.is_alive() for thread in (self._trigger, self._grouping, self._watcher))
@@ -124,10 +126,10 @@ class Service:
     def hand_in(self, instrument: str, case: NewCase) -> tuple[bool, int]:
         """Keep a labelled case: whether it is new, and how many the instrument has now."""
         self._lead.demand()
-        new = self._cases.add(instrument, case)
-        if new:
+        new, labelled = self._cases.add(instrument, case), self._cases.labelled(instrument)
+        if new:  # who is woken may close the experience at once, and then the instrument has none
             self._trigger.wake()
-        return new, self._cases.labelled(instrument)
+        return new, labelled
 
     def reset(self, instrument: str, by: str, reason: str) -> int:
         """A person ends an instrument's alarm; how many detectors start anew."""

@@ -126,8 +126,16 @@ class Trigger(threading.Thread):
                 logger.warning(said)
 
     def _consider(self) -> None:
-        asked = self._alert.is_set()
-        self._alert.clear()
+        if asked := self._alert.is_set():
+            self._alert.clear()
+        try:
+            self._answer(asked)
+        except BaseException:
+            self.wake(alert=asked)  # it was not answered
+            raise
+
+    def _answer(self, asked: bool) -> None:
+        """Decide about every alarm, and about every instrument when somebody asked and there is no alarm."""
         champion = self._references.champion
         with self._database.read() as connection:
             watched = standing(connection, self._references, self._plan.task)

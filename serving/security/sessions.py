@@ -15,7 +15,7 @@ from pathlib import Path
 from itsdangerous import BadSignature, TimestampSigner
 from parfocal_serving.security.watched import Watched
 
-from parfocal.adapters.tokens import write_secret
+from parfocal.adapters.tokens import made_once, write_secret
 from parfocal.core.locks import alone
 
 IDLE, LONGEST = 2 * 3600, 12 * 3600
@@ -82,7 +82,7 @@ class Sessions:
 
     def end(self, session: Session) -> None:
         """Sign out: a cookie that was copied is worth nothing from here on."""
-        with self._lock:
+        with self._lock, alone(self._watched.file.with_name(f".{self._watched.file.name}.lock")):
             now = self._clock()
             over = {id_: until for id_, until in self._read().items() if until > now}
             over[session.id] = session.began + LONGEST
@@ -91,7 +91,11 @@ class Sessions:
     def _ended(self) -> dict[str, float]:
         with self._lock:
             if self._watched.changed():
-                self._over = self._read()
+                try:
+                    self._over = self._read()
+                except BaseException:
+                    self._watched.forget()
+                    raise
             return self._over
 
     def _read(self) -> dict[str, float]:
@@ -114,7 +118,4 @@ class _Signer(TimestampSigner):
 
 def _key(file: Path) -> bytes:
     """32 random bytes, made once. Whoever removes the file signs everybody out at the next start."""
-    with alone(file.with_name(f"{file.name}.lock")):  # a second monitor that starts at once has the same key
-        if not file.exists():
-            write_secret(file, secrets.token_hex(32))
-    return bytes.fromhex(file.read_text().strip())
+    return bytes.fromhex(made_once(file, lambda: secrets.token_hex(32)))

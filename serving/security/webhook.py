@@ -61,8 +61,8 @@ class Signed:
 
     def done(self, id_: str) -> None:
         """It is carried through."""
-        self._done[id_] = self._clock()
-        while len(self._done) > KEPT or self._clock() - next(iter(self._done.values())) > 2 * WINDOW:
+        self._done[id_] = now = self._clock()
+        while len(self._done) > KEPT or now - next(iter(self._done.values())) > 2 * WINDOW:
             self._done.popitem(last=False)
 
 

@@ -84,13 +84,15 @@ class Capture:
         return max((time_ for time_ in written if time_ < before), default=None)
 
     def _run(self) -> None:
-        self._steady.credit(self._newest)
         looked = -PRUNE
+        try:
+            self._steady.credit(self._newest)
+        except OSError as error:
+            logger.warning("when photographs were captured before cannot be seen: %s", error)
         while True:
             if time.monotonic() - looked >= PRUNE:
                 looked = time.monotonic()
-                if (now := self._steady.now()) is not None:
-                    self.prune(datetime.fromtimestamp(now, UTC).date())
+                self._look()
             try:
                 job = self._queue.get(timeout=PRUNE)
             except queue.Empty:
@@ -99,8 +101,15 @@ class Capture:
                 return
             try:
                 self._write(*job)
-            except OSError as error:
+            except (OSError, cv2.error) as error:
                 logger.warning("a photograph was not captured: %s", error)
+
+    def _look(self) -> None:
+        try:
+            if (now := self._steady.now()) is not None:
+                self.prune(datetime.fromtimestamp(now, UTC).date())
+        except OSError as error:
+            logger.warning("old photographs are not deleted now: %s", error)
 
     def _write(self, name: str, image: Pixels) -> None:
         file = self._root / name

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from parfocal_serving.segmenter import answer
-from parfocal_serving.segmenter.challenger import FILE, Challenger
-from parfocal_serving.segmenter.champion import CURRENT, Champion
+from parfocal_serving.segmenter.challenger import Challenger
+from parfocal_serving.segmenter.champion import Champion
 from parfocal_serving.segmenter.click_model import ClickModel, Clicks
 from parfocal_serving.segmenter.lineage import learned
 
@@ -18,10 +15,10 @@ from parfocal.core.errors import ParfocalError
 
 
 class Catalog:
-    """Answers from what is loaded, and from current.json. What the bundles' line says is read once a champion."""
+    """Answers from what is loaded. What the bundles' line says is read once a champion."""
 
-    def __init__(self, serving: Path, task: str, clicks: Clicks) -> None:
-        self._serving, self._task, self._clicks = serving, task, clicks
+    def __init__(self, task: str, clicks: Clicks) -> None:
+        self._task, self._clicks = task, clicks
         self._known: tuple[str, list[dict[str, Any]]] = ("", [])
 
     def models(self, champion: Champion | None, challenger: Challenger | None = None) -> dict[str, Any]:
@@ -29,8 +26,8 @@ class Catalog:
         clicks, rival = self._clicks.current, challenger.models.current if challenger else None
         return {
             "task": self._task,
-            "champion": champion and _champion(champion, self._current(champion).get("since")),
-            "challenger": rival and _champion(rival, self._current(rival, FILE).get("since")),
+            "champion": champion and _champion(champion),
+            "challenger": rival and _champion(rival),
             "clicks": clicks and _clicks(clicks),
             "clicks_trouble": self._clicks.trouble,
         }
@@ -50,38 +47,29 @@ class Catalog:
         return found
 
     def _instruments(self, champion: Champion) -> list[dict[str, Any]]:
-        if self._known[0] != champion.checksum:
+        checksum, listed = self._known
+        if checksum != champion.checksum:
             spec = champion.predictor.bundle
             try:
-                found = learned(Path(str(self._current(champion)["folder"])), spec)
-            except (KeyError, ParfocalError, OSError):  # the champion has just moved on
+                found = learned(champion.folder, spec) if champion.folder else {}
+            except (ParfocalError, OSError):  # a folder of its line is gone
                 found = {}
-            self._known = (
-                champion.checksum,
-                [
-                    {
-                        "name": name,
-                        "patients": found[name].patients if name in found else None,
-                        "learned": found[name].date if name in found else None,
-                        "network": _network(spec, name),
-                    }
-                    for name in spec.instruments
-                ],
-            )
-        return self._known[1]
-
-    def _current(self, champion: Champion, file: str = CURRENT) -> Mapping[str, Any]:
-        """What current.json says of this champion; nothing if it speaks of another by now."""
-        try:
-            values: dict[str, Any] = json.loads((self._serving / file).read_bytes())
-        except (OSError, ValueError):
-            return {}
-        return values if values.get("checksum") == champion.checksum else {}
+            listed = [
+                {
+                    "name": name,
+                    "patients": found[name].patients if name in found else None,
+                    "learned": found[name].date if name in found else None,
+                    "network": _network(spec, name),
+                }
+                for name in spec.instruments
+            ]
+            self._known = (champion.checksum, listed)
+        return listed
 
 
-def _champion(champion: Champion, since: object) -> dict[str, Any]:
+def _champion(champion: Champion) -> dict[str, Any]:
     found = _described(champion, champion.predictor.bundle)
-    return {**found, "since": since, "drift": bool(champion.reference_id)}
+    return {**found, "since": champion.since or None, "drift": bool(champion.reference_id)}
 
 
 def _clicks(model: ClickModel) -> dict[str, Any]:

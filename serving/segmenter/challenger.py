@@ -11,6 +11,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -39,9 +40,13 @@ class Models(Champions):
 
     def check(self) -> None:
         """As a champion's, and forget the model when its file is gone."""
-        if not self._file.exists():
+        try:
+            self._file.stat()
+        except FileNotFoundError:
             self.current, self.rejected, self._seen = None, None, None
             return
+        except OSError:
+            return  # whether it is there cannot be seen
         super().check()
 
 
@@ -88,7 +93,8 @@ class Challenger:
                 self._queue.put_nowait(None)
                 break
             except queue.Full:
-                self._left(self._queue.get())
+                with suppress(queue.Empty):  # the thread has taken them all in the meantime
+                    self._left(self._queue.get_nowait())
         self._thread.join(2)
 
     def canary(self, champion: Champion, request: str, patient: str | None) -> Champion | None:

@@ -6,7 +6,7 @@ import json
 import logging
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -30,7 +30,14 @@ WARM = 3
 
 @dataclass(frozen=True, slots=True)
 class Champion:
-    """A loaded model. `runtime` names what computes it; `reference_id` is empty where there is no reference."""
+    """A loaded model.
+
+    Attributes:
+        reference_id: empty where there is no reference.
+        runtime: what computes it.
+        folder: its bundle; None for one that was put together in memory.
+        since: when it became champion, ISO 8601; "" where nobody said.
+    """
 
     task: str
     version: str
@@ -38,6 +45,8 @@ class Champion:
     reference_id: str
     runtime: str
     predictor: Predictor
+    folder: Path | None = None
+    since: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +74,7 @@ def load(folder: Path, task: str, version: str, checksum: str, runtime: str) -> 
     reference = folder / REFERENCE
     reference_id = manifest.sha256(reference) if reference.is_file() else ""
     runtimes = "+".join(dict.fromkeys(predictor.runtimes.values()))
-    return Champion(task, version, checksum, reference_id, runtimes, predictor)
+    return Champion(task, version, checksum, reference_id, runtimes, predictor, folder)
 
 
 def _warm(predictor: Predictor, folder: Path) -> None:
@@ -129,7 +138,7 @@ class Champions:
         try:
             values = json.loads(self._file.read_bytes())
             version, checksum, folder = str(values["version"]), str(values["checksum"]), Path(values["folder"])
-            self._follow(version, checksum, folder)
+            self._follow(version, checksum, folder, str(values.get("since") or ""))
         except Exception as error:
             # Whatever is wrong with a bundle, and a damaged export can raise anything, the old model answers on.
             reason = str(error) if isinstance(error, ParfocalError) else f"{type(error).__name__}: {error}"
@@ -137,7 +146,7 @@ class Champions:
             self.rejected = Rejected(version, checksum, reason)
             self._refused(self.rejected)
 
-    def _follow(self, version: str, checksum: str, folder: Path) -> None:
+    def _follow(self, version: str, checksum: str, folder: Path, since: str) -> None:
         old = self.current
         manifest.read(folder)  # a folder that is none says so
         if reason := bundle.parse(folder).unserved:
@@ -146,7 +155,7 @@ class Champions:
             logger.warning("%s %s is %s", self._role, version, self.rejected.reason)
             return
         if old is None or (old.version, old.checksum) != (version, checksum):
-            new = load(folder, self._task, version, checksum, self._runtime)
+            new = replace(load(folder, self._task, version, checksum, self._runtime), since=since)
             self.current, self.rejected = new, None  # before anybody is told
             self._swapped(old, new)
             logger.warning("%s %s answers (%s, %s)", self._role, version, checksum[:12], new.runtime)

@@ -20,8 +20,9 @@ def main(alias: str) -> int:
     platform = connect()
     settings = platform.settings
     try:
-        folder = platform.models.fetch(settings.task, alias, settings.serving / FOLDER)
-        version = platform.models.get(settings.task, alias)
+        version = platform.models.get(settings.task, alias)  # once: the alias may move meanwhile
+        name = version.version if version else alias
+        folder = platform.models.fetch(settings.task, name, settings.serving / FOLDER)
     except ParfocalError as error:
         sys.stderr.write(" ".join(str(error).split()) + "\n")
         return error.exit_code

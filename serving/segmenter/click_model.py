@@ -147,7 +147,8 @@ class Clicks:
 
     def _fetched(self) -> dict[str, str]:
         command = [sys.executable, "-m", "parfocal_serving.segmenter.click_fetch", self.named]
-        done = subprocess.run(command, env=os.environ, capture_output=True, text=True, timeout=FETCH, check=False)  # noqa: S603
+        environment = {**os.environ, "PARFOCAL_TASK": self._task}
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=FETCH, check=False)  # noqa: S603
         if done.returncode:
             raise DataContractError(done.stderr.strip().rsplit("\n", 1)[-1] or "the alias cannot be fetched")
         found: dict[str, str] = json.loads(done.stdout.strip().rsplit("\n", 1)[-1])

@@ -6,7 +6,6 @@ prediction with an interval, and a reason to look again.
 
 from __future__ import annotations
 
-import json
 import logging
 import threading
 from pathlib import Path
@@ -30,30 +29,27 @@ HELD = 3
 class Expected:
     """Keeps the references of the models that answer. May be used from several threads."""
 
-    def __init__(self, serving: Path) -> None:
-        self._serving = serving
+    def __init__(self) -> None:
         self._lock = threading.Lock()
         self._held: dict[str, Reference | None] = {}
 
     def of(self, model: Champion) -> Reference | None:
         """The reference in a model's bundle; None where there is none, or where it cannot be read."""
-        if not model.reference_id:
+        if not model.reference_id or model.folder is None:
             return None
         with self._lock:
             if model.reference_id not in self._held:
                 while len(self._held) >= HELD:
                     del self._held[next(iter(self._held))]
-                self._held[model.reference_id] = self._read(model)
+                self._held[model.reference_id] = _read(model.folder, model.version)
             return self._held[model.reference_id]
 
-    def _read(self, model: Champion) -> Reference | None:
-        for file in sorted(self._serving.glob("*.json")):  # of the champion, and of a challenger
-            try:
-                values = json.loads(file.read_bytes())
-                if values["checksum"] == model.checksum:
-                    return reference.read(Path(values["folder"]) / REFERENCE)
-            except Exception:  # an answer without a predicted Dice is an answer
-                logger.exception("the reference of version %s cannot be read", model.version)
+
+def _read(folder: Path, version: str) -> Reference | None:
+    try:
+        return reference.read(folder / REFERENCE)
+    except Exception:  # an answer without a predicted Dice is an answer
+        logger.exception("the reference of version %s cannot be read", version)
         return None
 
 

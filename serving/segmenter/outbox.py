@@ -122,8 +122,8 @@ class Outbox:
 
     def close(self) -> None:
         """Let go of the slot; what waits in it stays."""
+        self._tried = float("inf")  # first: nobody opens another
         slot, self.slot = self.slot, None
-        self._tried = float("inf")
         if slot is not None:
             slot.close()
 

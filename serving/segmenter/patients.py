@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import secrets
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
-from uuid import uuid4
 
+from parfocal.adapters.tokens import made_once
 from parfocal.core.errors import DataContractError
 
 if TYPE_CHECKING:
@@ -44,26 +43,7 @@ def load_secret(configured: str, state: Path) -> bytes:
     if configured:
         return configured.encode()
     file = state / SECRET
-    if not file.exists():
-        _make(file)
-    secret = file.read_bytes().strip()
+    secret = made_once(file, lambda: secrets.token_hex(32))
     if not secret:
         raise DataContractError("the patients' secret is empty", where=file, next="restore it, or remove the file")
-    return secret
-
-
-def _make(file: Path) -> None:
-    file.parent.mkdir(parents=True, exist_ok=True)
-    mine = file.with_name(f".{file.name}.{uuid4().hex}")
-    try:
-        descriptor = os.open(mine, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w") as stream:
-            stream.write(secrets.token_hex(32))
-            stream.flush()
-            os.fsync(stream.fileno())
-        try:
-            os.link(mine, file)  # the first of several workers wins, and none sees half a secret
-        except FileExistsError:
-            return
-    finally:
-        mine.unlink(missing_ok=True)
+    return secret.encode()

@@ -25,6 +25,8 @@ GATHER = 0.05
 ADOPT = 5.0
 """Seconds between two looks at slots whose workers are gone."""
 TIMEOUT = 10.0
+KEPT = 2.0
+"""Seconds after which an idle connection is opened anew: the monitor lets go of one after five."""
 """Seconds the monitor may take over one batch."""
 ELSEWHERE = {401, 403, 404, 405, 407, 408, 425, 429}
 """Refusals that are about the address, the token or the moment. Every other 4xx is about what was sent."""
@@ -49,6 +51,7 @@ class Monitor:
         self._headers = {"Content-Type": "application/json"}
         if token:
             self._headers["Authorization"] = f"Bearer {token}"
+        self._used = time.monotonic()
 
     def post(self, rows: list[Row]) -> int:
         """Deliver a batch; the number of observations in it that the monitor set aside.
@@ -58,6 +61,8 @@ class Monitor:
             Refused: the monitor finds fault with the content.
         """
         body = f'{{"observations":[{",".join(row.body for row in rows)}]}}'
+        if time.monotonic() - self._used > KEPT:
+            self._connection.close()
         try:
             self._connection.request("POST", self._path, body.encode(), self._headers)
             response = self._connection.getresponse()
@@ -65,6 +70,7 @@ class Monitor:
         except (OSError, http.client.HTTPException) as error:
             self._connection.close()  # opened again by the next request
             raise Away(f"{type(error).__name__}: {error}") from None
+        self._used = time.monotonic()
         if 400 <= status < 500 and status not in ELSEWHERE:
             raise Refused(f"HTTP {status}: {content[:200].decode(errors='replace')}")
         if status != 200:

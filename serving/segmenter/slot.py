@@ -159,6 +159,8 @@ class Slot:
     def oldest(self) -> float | None:
         """Time (seconds since 1970) of the observation that waits longest."""
         with self._lock:
+            if self._closed:  # by whoever emptied it
+                return None
             row = self._database.execute(
                 "SELECT time FROM waiting WHERE seq > ? ORDER BY seq LIMIT 1", (self._sent,)
             ).fetchone()
@@ -171,6 +173,8 @@ class Slot:
         if self._changes == self._flushed:
             return
         with self._lock, self._quick:
+            if self._closed:
+                return
             reached = self._changes
             if self._journal.size > journal.LARGEST:
                 self._journal.begin_anew(line.values for line in self._lines.values())

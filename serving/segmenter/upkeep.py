@@ -23,6 +23,9 @@ GAUGES = 0.5
 class Upkeep:
     """A thread that flushes a task's outbox, counts it, and ends with the process that started this one."""
 
+    _told = threading.Lock()
+    """Taken by the one task that ends this process: a second signal would cut the drain short."""
+
     def __init__(self, task: str, outbox: Outbox, sender: Sender | None, recent: Recent) -> None:
         self._task, self._outbox, self._sender, self._recent = task, outbox, sender, recent
         self._stopping = threading.Event()
@@ -47,7 +50,8 @@ class Upkeep:
             if os.getppid() != self._parent:
                 # BentoML's own parent was killed: left alone, this worker would hold the port for ever.
                 logger.warning("the parent process is gone")
-                os.kill(os.getpid(), signal.SIGTERM)
+                if self._told.acquire(blocking=False):
+                    os.kill(os.getpid(), signal.SIGTERM)
                 return
 
     def _count(self) -> None:

@@ -57,8 +57,8 @@ class Worker:
         self.pool, self.recent = self.pools.segment, self.pools.recent
         self.clicks = Clicks(settings.clicks_model, settings.task, settings.runtime)
         self.refiner = Refiner(settings, self.clicks, self.recent)
-        self.catalog = Catalog(settings.serving, settings.task, self.clicks)
-        self.expected = expected.Expected(settings.serving)
+        self.catalog = Catalog(settings.task, self.clicks)
+        self.expected = expected.Expected()
         self.champions = Champions(
             settings.serving, settings.task, settings.runtime, swapped=self._swapped, refused=self._refused
         )

@@ -72,6 +72,17 @@ def test_nothing_is_overwritten(tmp_path: Path) -> None:
         make(tmp_path / "out")
 
 
+def test_of_two_who_write_one_output_at_once_the_second_is_told_and_the_first_stays(tmp_path: Path) -> None:
+    with (
+        pytest.raises(UsageError, match="another process has written"),
+        manifest.new_folder(tmp_path / "out", "dataset") as late,
+    ):
+        (late / "b.txt").write_text("late")
+        first = make(tmp_path / "out")
+    assert manifest.verify(tmp_path / "out") == first
+    assert [entry.name for entry in tmp_path.iterdir()] == ["out"]
+
+
 def test_another_kind_of_folder_and_no_folder_are_told_apart(tmp_path: Path) -> None:
     make(tmp_path / "out")
     with pytest.raises(DataContractError, match="a dataset, not a bundle"):

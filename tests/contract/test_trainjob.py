@@ -166,8 +166,17 @@ def test_a_server_that_stays_away_is_given_up_and_the_job_is_left(
 
 def test_the_same_key_watches_the_job_that_is_there(server: ApiServer, settings: TrainJobSettings, work: Work) -> None:
     server.put("ADDED", described(work, settings))
-    threading.Timer(0.3, server.condition, (name(work), "Complete")).start()
+
+    def complete() -> None:
+        until = time.monotonic() + 90
+        while "watch" not in server.asked and time.monotonic() < until:
+            time.sleep(0.02)
+        server.condition(name(work), "Complete")
+
+    ended = threading.Thread(target=complete)
+    ended.start()
     TrainJobExecutor(settings).execute(work, Heard())
+    ended.join()
     assert "create" not in server.asked
 
 

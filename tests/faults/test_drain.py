@@ -13,7 +13,7 @@ import serving_kit as kit
 PHOTO = kit.jpeg(kit.picture(1))
 LARGE = kit.jpeg(kit.picture(1, 960, 1280))
 """Most of it buys a slow upload many seconds."""
-DRAIN = 4.0
+DRAIN = 8.0
 
 
 class Caller(threading.Thread):
@@ -80,6 +80,7 @@ def test_sigterm_under_load_costs_no_request_and_no_observation(tmp_path: Path) 
         service.terminate()
         for caller in callers:
             caller.join(60)
+        assert not any(caller.is_alive() for caller in callers)
         assert [caller.failed for caller in callers] == [None] * 4
         assert balancer.ended - told < DRAIN, "it is not ready from the start"
 

@@ -86,7 +86,7 @@ def test_a_monitor_killed_between_decision_and_launch_leaves_exactly_one_run(
         assert process.child.wait(120) == -9, "it looks at the alarm that stands as soon as it is there"
         process.prelude = ""
         process.start()
-        (run,) = eventually(lambda: [run for run in process.get()["runs"] if run["ended"]], 60)
+        (run,) = eventually(lambda: [run for run in process.get()["runs"] if run["ended"]])
         assert hand_in(process.client, 3).status_code == 201
         process.client.post("/alerts", json=ALERT)
         time.sleep(0.5)

@@ -5,7 +5,7 @@ import time
 from pathlib import Path
 
 import pytest
-from monitor_kit import observation, promote, stream, wire
+from monitor_kit import SHIPPED, observation, promote, stream, wire
 from parfocal_serving.monitor import database
 from parfocal_serving.monitor.app import build
 from parfocal_serving.monitor.settings import MonitorSettings
@@ -18,8 +18,8 @@ from starlette.testclient import TestClient
 def test_a_post_that_waits_too_long_is_refused_whole_and_taken_once_when_the_lock_is_gone(
     tmp_path: Path, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert database.BUSY_SECONDS < 10, "a segmenter gives up after ten seconds"
-    monkeypatch.setattr(database, "BUSY_SECONDS", 0.3)
+    assert SHIPPED < 10, "a segmenter gives up after ten seconds"
+    monkeypatch.setattr(database, "BUSY_SECONDS", 2.0)
     id_ = promote(tmp_path)
     settings = MonitorSettings(state=tmp_path, token="", open=True, database_url=database_url)
     seen = [observation(i, at=0.5, reference=id_) for i in range(20)]
@@ -46,7 +46,7 @@ def test_a_post_that_waits_too_long_is_refused_whole_and_taken_once_when_the_loc
             for post in posts:
                 post.join()
             assert answers == [503] * 3
-            assert time.monotonic() - began < 8
+            assert time.monotonic() - began < 25, "it does not wait as long as a driver would"
         assert monitor.post("/observations", json=wire(seen)).json() == {
             "accepted": 10, "duplicates": 10, "rejected": []
         }  # fmt: skip

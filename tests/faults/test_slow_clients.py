@@ -28,7 +28,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SimpleNamespac
 
 def begun(service: SimpleNamespace, size: int) -> socket.socket:
     """A request of a body of so many bytes, of which its head has been sent."""
-    caller = socket.create_connection(("127.0.0.1", service.port), timeout=20)
+    caller = socket.create_connection(("127.0.0.1", service.port), timeout=60)
     caller.sendall(
         f"POST /segment HTTP/1.1\r\nHost: x\r\nContent-Length: {size}\r\n".encode()
         + b"Content-Type: multipart/form-data; boundary=x\r\n\r\n"
@@ -49,7 +49,7 @@ def counts(service: SimpleNamespace) -> tuple[int, int]:
 def test_who_sends_a_byte_now_and_then_keeps_nobody_waiting_and_is_sent_away(
     service: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pressure, "GRACE", 4.0)
+    monkeypatch.setattr(pressure, "GRACE", 8.0)
     stop = threading.Event()
     slow = [begun(service, 100_000) for _ in range(MOST - 1)]
 

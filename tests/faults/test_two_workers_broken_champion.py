@@ -72,9 +72,11 @@ def test_the_old_champion_answers_on_in_both_workers(
 ) -> None:
     folder = breaker(work / "good", work / version)
     before = service.segment(PHOTO).json()["structures"]
-    kit.promote(work / "state", folder, version)
+    kit.promote(work / "aside", folder, version)
     if breaker is missing:
         shutil.rmtree(folder)
+    here = Path("serving") / "fundus" / "current.json"
+    (work / "aside" / here).replace(work / "state" / here)
     counter = f"parfocal_champion_rejected_total{{task=fundus,version={version}}}"
     kit.wait_for(lambda: service.metrics().get(counter) == 2, report=service.output)
     for _ in range(6):

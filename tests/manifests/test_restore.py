@@ -43,10 +43,12 @@ def writing(ledger: SqlLedger) -> Iterator[None]:
 
     thread = threading.Thread(target=write)
     thread.start()
-    first.wait(10)
-    yield
-    stop.set()
-    thread.join()
+    try:
+        assert first.wait(60)
+        yield
+    finally:
+        stop.set()
+        thread.join()
 
 
 def assert_restored(url: str, at_most: int) -> None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from parfocal_serving.monitor.annotate import labels, leases, looks, masks, photographs
 from parfocal_serving.monitor.annotate.assistant import Assistant
-from parfocal_serving.monitor.annotate.desk import Desk, Holder
+from parfocal_serving.monitor.annotate.desk import Desk, Holder, gone
 from parfocal_serving.monitor.annotate.helping import Clicked, Helping
 from parfocal_serving.monitor.annotate.offer import Offer
 from parfocal_serving.monitor.annotate.overview import Overview
@@ -60,18 +61,24 @@ class Annotation:
             faster = False
             for offer, reading in self._offers(instrument, annotator, now):
                 file = self._desk.pictures.find(offer.seen.case_ref)
-                if file is None or not photographs.sound(file) or (reading == 0 and self._queue.holds(offer, file)):
-                    continue  # deleted just now, damaged, or handed in by another way
-                if (given := self._give(offer, reading, file, annotator, now)) is not None:
-                    return given
-                faster = True
+                with suppress(FileNotFoundError):  # deleted just now
+                    if file is None or not photographs.sound(file) or (reading == 0 and self._queue.holds(offer, file)):
+                        continue  # deleted, damaged, or handed in by another way
+                    if (given := self._give(offer, reading, file, annotator, now)) is not None:
+                        return given
+                    faster = True
             if not faster:
                 return None
         raise Refusal(503, "others took every case in the meantime", next="ask again")
 
     def image(self, who: Holder) -> tuple[bytes, str]:
         """The photograph as a browser can show it, and its media type."""
-        return photographs.for_browser(self._desk.photograph(self._desk.seen(self._desk.held(who))).read_bytes())
+        file = self._desk.photograph(self._desk.seen(self._desk.held(who)))
+        try:
+            content = file.read_bytes()
+        except FileNotFoundError:  # its days were over just now
+            raise gone(who.case) from None
+        return photographs.for_browser(content)
 
     def keep_draft(self, who: Holder, draft: str) -> float:
         """Store what is not finished, JSON, and renew the lease; until when it holds."""
@@ -89,9 +96,9 @@ class Annotation:
             row = leases.held(connection, self._task, *who, states=(leases.OUT, leases.ACCEPTED))
             if row["state"] == leases.OUT:  # a lease that has lapsed must not be another's before this label is kept
                 leases.change(connection, row, until=self._desk.clock() + leases.SECONDS)
-        if row["state"] == leases.OUT:
-            self._accept(who, row, said)
-        labelled = self._overview.labelled(row["instrument"])
+        labelled = self._accept(who, row, said) if row["state"] == leases.OUT else None
+        if labelled is None:
+            labelled = self._overview.labelled(row["instrument"])
         return {"labelled": labelled, "needed": max(0, self._needed - labelled), "queue": self.queue()}
 
     def give_back(self, who: Holder, action: str, reason: str) -> dict[str, Any]:
@@ -160,7 +167,8 @@ class Annotation:
             "draft": json.loads(row["draft"]) if row["draft"] and row["draft_by"] == annotator else None,
         }
 
-    def _accept(self, who: Holder, row: RowMapping, said: labels.Accepted) -> None:
+    def _accept(self, who: Holder, row: RowMapping, said: labels.Accepted) -> int | None:
+        """Keep the masks; how many the instrument had with them, None where they are a second reading."""
         if not row["instrument"]:
             raise Refusal(
                 409, "this case is of no instrument any more: somebody has said so of its candidate", where=who.case,
@@ -176,11 +184,13 @@ class Annotation:
         proposal = json.loads(row["proposal"]) if row["proposal"] else {}
         model = clicked.model or proposal.get("model") or {}
         drawn = labels.Drawn(seen, row["annotator"], side, shown, said, clicked.clicks, model, now)
-        new = False
+        new, labelled = False, None
         if row["reading"] == 0:
-            new, _ = self._hand_in(row["instrument"], labels.new_case(file.read_bytes(), files, drawn))
+            new, labelled = self._hand_in(row["instrument"], labels.new_case(file.read_bytes(), files, drawn))
+            new = new or self._queue.handed_in(row["instrument"], seen.id)  # by whoever was killed before the end
         self._end(who, row, said, drawn, new=new)
         self.helping.clicked.drop(row["token"])
+        return labelled
 
     def _end(self, who: Holder, row: RowMapping, said: labels.Accepted, drawn: labels.Drawn, *, new: bool) -> None:
         agreement: dict[str, Any] = {}

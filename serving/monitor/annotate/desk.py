@@ -65,7 +65,7 @@ class Desk:
         with self.database.read() as connection:
             seen = captured.one(connection, self.task.name, row["case_id"])
         if seen is None:
-            raise _gone(row["case_id"])
+            raise gone(row["case_id"])
         return seen
 
     def photograph(self, seen: Observation) -> Path:
@@ -76,11 +76,11 @@ class Desk:
         """
         file = self.pictures.find(seen.case_ref)
         if file is None:
-            raise _gone(seen.id)
+            raise gone(seen.id)
         return file
 
 
-def _gone(case: str) -> Refusal:
+def gone(case: str) -> Refusal:
     return Refusal(
         410, "the photograph is no longer kept", where=case,
         next="ask for the next case; PARFOCAL_CAPTURE_DAYS says for how long they are kept",

@@ -87,6 +87,10 @@ class Queue:
         """Whether this very photograph has a label already, under whatever name it was handed in."""
         return self._cases.holds(offer.instrument, file)
 
+    def handed_in(self, instrument: str, case: str) -> bool:
+        """Whether the page has handed this case in: it is kept under its id."""
+        return case in self._cases.names(instrument)
+
     def settled(self, connection: Connection, patients: Collection[str]) -> dict[str, Split]:
         """Side of those patients who have one: as the champion's datasets froze it, else as a case of theirs was given
         out. The split of the next experience goes by the first of these two, whatever a case was given out for."""

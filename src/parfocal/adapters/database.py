@@ -100,9 +100,10 @@ class SqlLedger:
 
         Of a ledger that is a file, the end is compared with what is noted beside it.
         """
+        head = self._head.read() if self._head else None  # before the entries: others append meanwhile
         entries = self.entries()
         number = chain.verify(entries)
-        chain.hold(entries, filter(None, [self._head.read() if self._head else None]))
+        chain.hold(entries, filter(None, [head]))
         return number
 
     @property

@@ -211,7 +211,8 @@ def main() -> int:
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.WARNING)
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stopping.set())
+        # By a thread: this one may be inside the event, with its lock, when the signal comes.
+        signal.signal(number, lambda *_: threading.Thread(target=stopping.set, daemon=True).start())
     platform = connect()
     settings = platform.settings
     try:

@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
@@ -142,7 +143,7 @@ class LocalLauncher:
         folder = self.root / run_id
         folder.mkdir(parents=True, exist_ok=True)
         with (folder / LOCK).open("w") as lock:
-            if not _locked(lock.fileno()) or _said(folder) == "succeeded":
+            if not _taken(lock.fileno()) or _said(folder) == "succeeded":
                 return run_id
             (folder / STATE).unlink(missing_ok=True)
             request = {"pipeline": str(Path(pipeline).absolute()), "arguments": values}
@@ -164,8 +165,8 @@ class LocalLauncher:
         if not (folder / LOCK).is_file():
             raise UsageError(f"there is no run '{run_id}'", where=self.root)
         with (folder / LOCK).open() as lock:
-            dead = _locked(lock.fileno())
-        said = _said(folder)
+            dead = _locked(lock.fileno(), fcntl.LOCK_SH)
+            said = _said(folder)
         over = said not in ("pending", "running")
         if dead:
             return said if over else "failed"
@@ -186,12 +187,25 @@ def _identifier(name: str) -> str:
     return found if found == name else f"{found}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
 
 
-def _locked(descriptor: int) -> bool:
-    """Take the lock if nobody holds it. It is held by whoever has the open file, here or in a child."""
+def _locked(descriptor: int, how: int = fcntl.LOCK_EX) -> bool:
+    """Take the lock if nobody holds it. It is held by whoever has the open file, here or in a child.
+
+    A run has it to itself (LOCK_EX); who only looks shares it (LOCK_SH) and keeps no other from looking.
+    """
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, how | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
+    return True
+
+
+def _taken(descriptor: int) -> bool:
+    """Take the lock to oneself, as soon as nobody looks; False when a run has it."""
+    while not _locked(descriptor):
+        if not _locked(descriptor, fcntl.LOCK_SH):
+            return False
+        fcntl.flock(descriptor, fcntl.LOCK_UN)
+        time.sleep(0.01)
     return True
 
 

@@ -214,6 +214,6 @@ def _living(client: Any, experiment_id: str, name: str, settings: KubeflowSettin
 def asked(settings: KubeflowSettings) -> Iterator[None]:
     """Kubeflow's errors in this program's words (`kubeflow_answers`)."""
     if settings.token_file and not settings.token_file.is_file():
-        raise UsageError("the token file is not there", where=settings.token_file)
+        raise OutsideServiceError("the token file is not there", where=settings.token_file)
     with kubeflow_answers.asked(settings.host or "the cluster's own Kubeflow Pipelines"):
         yield

@@ -223,7 +223,8 @@ class LocalPlatform:
     def _note(self, text: str) -> None:
         with suppress(OSError):
             self._log.write(f"{datetime.now().astimezone():%Y-%m-%d %H:%M:%S} {text}\n")
-        self._reporter.note(text)
+        with suppress(OSError):  # such as of a terminal that was closed: what is running goes on
+            self._reporter.note(text)
 
     def _write(self) -> None:
         with self._lock:

@@ -59,9 +59,11 @@ def holder(state: Path, name: str) -> int | None:
     except OSError:
         return None
     with file:
-        if _taken(file, patience=0):
-            return None
-        return int(_content(file) or 0) or None
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)  # shared: who only looks is no holder to another
+        except BlockingIOError:
+            return int(_content(file) or 0) or None
+    return None
 
 
 def write(state: Path, name: str, values: dict[str, Any]) -> None:
@@ -121,9 +123,9 @@ def _born(pid: int) -> float | None:
         return None
 
 
-def _taken(file: IO[str], patience: float = 1.0) -> bool:
-    """Take a lock; `patience` because `holder` has it for a moment when it looks."""
-    until = time.monotonic() + patience
+def _taken(file: IO[str]) -> bool:
+    """Take a lock, within a second, because `holder` has it for a moment when it looks."""
+    until = time.monotonic() + 1.0
     while True:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -121,6 +121,8 @@ class Watcher:
         up = running.state == "coming" and running.service.is_live(self._place, running.since)
         now = time.monotonic()
         with self._lock:
+            if self._running.get(running.service.name) is not running:  # stopped, or started anew, since it was listed
+                return False
             if running.state in ("up", "coming") and not running.child.alive():
                 self._note(running.died(now))
                 return True

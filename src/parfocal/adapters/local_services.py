@@ -6,7 +6,6 @@ import os
 import secrets
 import shutil
 import sys
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +14,7 @@ from parfocal.adapters import follower, prometheus
 from parfocal.adapters.mlflow_client import DEFAULTS
 from parfocal.adapters.processes import answers
 from parfocal.adapters.settings import Settings
+from parfocal.adapters.tokens import made_once
 
 HOST = "127.0.0.1"
 GUARDED = ("segmenter", "monitor")
@@ -139,16 +139,7 @@ def token(settings: Settings) -> str:
     """The named token, or a random one that is made once and kept in the state folder for its owner alone."""
     if settings.token:
         return settings.token
-    file = settings.state.resolve() / "token"
-    file.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        with os.fdopen(os.open(file, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w") as stream:
-            stream.write(secrets.token_urlsafe(32))
-    except FileExistsError:
-        until = time.monotonic() + 1
-        while not file.read_text() and time.monotonic() < until:  # somebody else is writing it
-            time.sleep(0.01)
-    return file.read_text().strip()
+    return made_once(settings.state.resolve() / "token", lambda: secrets.token_urlsafe(32))
 
 
 def _mlflow(place: Place) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -61,9 +61,12 @@ class Mlflow:
             from mlflow.exceptions import MlflowException
 
             location = str(self._artifacts) if self._artifacts else None
-            with suppress(MlflowException):  # another process may have been quicker
+            try:
                 return str(self.client.create_experiment(self._experiment, artifact_location=location))
-            known = self.client.get_experiment_by_name(self._experiment)
+            except MlflowException:  # another process may have been quicker
+                known = self.client.get_experiment_by_name(self._experiment)
+                if known is None:
+                    raise
         return str(known.experiment_id)
 
     @contextmanager

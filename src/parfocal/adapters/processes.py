@@ -140,6 +140,7 @@ class Processes:
         log = self.logs / f"{name}.log"
         guard = [sys.executable, "-P", str(GUARD), str(os.getpid()), str(grace), "keep" if keep else "end"]
         with log.open("ab") as output:
+            begun = output.tell()  # before it starts: it writes where this one stands
             started = subprocess.Popen(  # noqa: S603
                 [*guard, *command],
                 stdin=subprocess.PIPE,
@@ -149,7 +150,6 @@ class Processes:
                 start_new_session=True,  # Ctrl-C is heard by the supervisor alone, which ends its programs in order
                 bufsize=0,
             )
-            begun = output.tell()
         child = Child(name, started, log, begun)
         if name in self.children:
             self._before.append(self.children[name])  # its guard may still have something that was kept

@@ -190,19 +190,21 @@ def _use(target: Path) -> None:
 
 
 def _prune(cache: Path, limit: int) -> None:
-    entries = sorted((e for e in cache.iterdir() if _SHA256.fullmatch(e.name)), key=lambda e: e.stat().st_mtime)
-    sizes = {entry: sum(file.stat().st_size for file in entry.rglob("*") if file.is_file()) for entry in entries}
-    total = sum(sizes.values())
-    for entry in entries:
-        if total > limit and _unused(entry):
-            shutil.rmtree(entry, ignore_errors=True)
-            total -= sizes[entry]
+    with alone(cache / ".prune.lock"):
+        entries = sorted((e for e in cache.iterdir() if _SHA256.fullmatch(e.name)), key=lambda e: e.stat().st_mtime)
+        sizes = {entry: sum(file.stat().st_size for file in entry.rglob("*") if file.is_file()) for entry in entries}
+        total = sum(sizes.values())
+        for entry in entries:
+            if total > limit and _removed(entry):
+                total -= sizes[entry]
 
 
-def _unused(entry: Path) -> bool:
+def _removed(entry: Path) -> bool:
+    """Delete what nobody uses; who wants it meanwhile waits in `_use`, finds nothing, and brings it again."""
     with entry.with_name(f".{entry.name}.used").open("a") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             return False
+        shutil.rmtree(entry, ignore_errors=True)
     return True

@@ -146,8 +146,8 @@ def verify() -> None:
     platform = connect()
     number = platform.ledger.verify()
     click.echo(f"{number} entries, chain unbroken")
-    entries = platform.ledger.entries()
     kept = anchors.tracked(platform.settings)
+    entries = platform.ledger.entries()  # after them: others append meanwhile
     ours = [anchor for anchor in kept if not entries or anchor.first == entries[0].hash]
     hold(entries, ours)
     newest = max((anchor.seq for anchor in ours), default=0)

@@ -7,6 +7,7 @@ leaves nothing that looks finished.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -92,7 +93,7 @@ def new_folder(
     """Yield a scratch folder; when the block ends well, seal it with a manifest and rename it to `out`.
 
     Raises:
-        UsageError: `out` is there already and is not empty. Nothing is ever overwritten.
+        UsageError: `out` is there already and is not empty, or is when the block ends. Nothing is ever overwritten.
     """
     out = Path(out)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
@@ -106,13 +107,22 @@ def new_folder(
     try:
         yield scratch
         seal(scratch, kind, parents=parents, seed=seed, config=config)
-        if out.exists():
-            out.rmdir()
-        scratch.rename(out)
+        _appear(scratch, out)
         _fsync_folder(out.parent)
     except BaseException:
         shutil.rmtree(scratch, ignore_errors=True)
         raise
+
+
+def _appear(scratch: Path, out: Path) -> None:
+    try:
+        if out.exists():
+            out.rmdir()
+        scratch.rename(out)
+    except OSError as error:
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+            raise
+        raise UsageError("another process has written the output meanwhile", where=out, next="name another") from None
 
 
 def seal(

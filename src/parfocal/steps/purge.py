@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -11,6 +12,7 @@ from pathlib import Path
 from parfocal.core import bundle, manifest
 from parfocal.core.bundle import BUNDLE
 from parfocal.core.errors import DataContractError, UsageError
+from parfocal.core.locks import alone
 from parfocal.memory import replacing
 from parfocal.memory.buffer import Memory
 
@@ -71,13 +73,23 @@ def run(
     if out is not None and len(places) > 1:
         raise UsageError(f"{len(places)} memories cannot go to one folder", where=out, next="leave out --out")
     date = now().isoformat(timespec="seconds")
-    read = {place: (manifest.read(place, "memory"), Memory.read(place)) for place in places}
     done = []
-    for place, (sealed, memory) in read.items():
-        gone = memory.purge(instrument, date=date) if instrument else memory.purge_patient(patient, date=date)
-        if out is None:
-            replacing.replace(place, partial(gone.write, parents=sealed.parents))
-        else:
-            gone.write(out, parents=[*sealed.parents, sealed.parent(place)])
-        done.append(Purged(out or place, gone.purges[-1].removed))
+    with _alone(places if out is None else ()):
+        read = {place: (manifest.read(place, "memory"), Memory.read(place)) for place in places}
+        for place, (sealed, memory) in read.items():
+            gone = memory.purge(instrument, date=date) if instrument else memory.purge_patient(patient, date=date)
+            if out is None:
+                replacing.replace(place, partial(gone.write, parents=sealed.parents))
+            else:
+                gone.write(out, parents=[*sealed.parents, sealed.parent(place)])
+            done.append(Purged(out or place, gone.purges[-1].removed))
     return done
+
+
+@contextmanager
+def _alone(places: Sequence[Path]) -> Iterator[None]:
+    """No other purge of these memories meanwhile: it would put back what this one takes out of what it has read."""
+    with ExitStack() as held:
+        for place in sorted(places):  # in one order, so that two never wait for one another
+            held.enter_context(alone(place.with_name(f".{place.name}.purge.lock")))
+        yield

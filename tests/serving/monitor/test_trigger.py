@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 from monitor_kit import mask, observation, photograph, promote, wire
-from parfocal_serving.monitor import detectors, records
+from parfocal_serving.monitor import detectors, records, trigger
 from parfocal_serving.monitor.cases import CaseStore, NewCase
 from parfocal_serving.monitor.database import connect
 from parfocal_serving.monitor.plan import Plan
 from parfocal_serving.monitor.references import Judge, References
+from parfocal_serving.monitor.service import Service
 from parfocal_serving.monitor.settings import MonitorSettings
 from parfocal_serving.monitor.store import Store
 from parfocal_serving.monitor.trigger import Trigger
@@ -44,6 +45,13 @@ class Recorder:
 
     def state(self, run_id: str) -> str:
         return self.said.get(run_id, "running")
+
+
+class Away:
+    """A database that does not answer."""
+
+    def __call__(self, *_: object) -> None:
+        raise OutsideServiceError("nobody answers")
 
 
 class World:
@@ -172,6 +180,18 @@ def test_without_an_alarm_an_alert_starts_nothing_whatever_it_says(world: World)
     world.store.receive(wire([observation(1, "B", at=0.0)])["observations"])
     world.alert()
     assert world.launcher.launched == []
+    assert world.decisions() == [("B", "none", 1)]
+
+
+def test_an_alert_that_an_error_kept_from_being_answered_is_answered_later(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.store.receive(wire([observation(1, "B", at=0.0)])["observations"])
+    with monkeypatch.context() as away, pytest.raises(OutsideServiceError):
+        away.setattr(trigger, "standing", Away())
+        world.alert()
+    assert world.decisions() == []
+    world.trigger.step(True)
     assert world.decisions() == [("B", "none", 1)]
 
 
@@ -360,6 +380,24 @@ def test_an_abandoned_run_lets_others_start_by_the_rules_and_can_be_taken_up_aga
     assert {one.instrument: one.state for one in world.runs()} == {"B": "pending", "C": "running"}
 
 
+def test_what_failed_before_a_person_abandoned_a_run_does_not_count_when_it_is_taken_up_again(world: World) -> None:
+    world.alarm()
+    world.label(1, 2)
+    world.launcher.down = True
+    world.alert()
+    (run,) = world.runs()
+    world.trigger.abandon(run.key, "Ada", "the cluster is gone")
+    world.trigger.step(False)
+    world.now += 7 * HOUR
+    world.trigger.again(run.key, "Ada", "there is another")
+    world.trigger.step(False)
+    assert [one.state for one in world.runs()] == ["decided"], "it failed once, not for seven hours"
+    world.launcher.down = False
+    world.now += HOUR
+    world.trigger.step(False)
+    assert [name for name, _ in world.launcher.launched] == [run.key]
+
+
 def test_on_a_cluster_the_ledger_says_that_the_champion_is_on_its_way_out(world: World) -> None:
     ledger = SqlLedger(f"sqlite:///{world.state / 'ledger.db'}")
     world.trigger = Trigger(world.database, world.references, world.cases, world.plan, lambda: world.now, ledger=ledger)
@@ -517,3 +555,16 @@ def test_where_photographs_are_kept_only_those_are_named(tmp_path: Path, poor: s
     cases = json.loads(world.all_decisions()[0]["cases"])
     assert {*cases["train"], *cases["test"]} <= {one.id for one in kept}
     assert cases["train"]
+
+
+def test_the_answer_to_the_last_label_counts_it_though_its_experience_is_closed_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    promote(tmp_path)
+    monitor = Service(MonitorSettings(state=tmp_path, token="", database_url=""))
+    assert monitor._lead.look()
+    monkeypatch.setattr(monitor._trigger, "wake", lambda: monitor._cases.close("B", 1))
+    assert monitor.hand_in("B", NewCase(photograph(1), {"disc": mask()}, "p1", "Ada")) == (True, 1)
+    assert monitor._cases.labelled("B") == 0
+    monitor.stop()
+    assert not monitor._leads(), "one that ends takes no lead any more"

@@ -163,6 +163,20 @@ def test_two_monitors_that_start_at_once_have_one_key(tmp_path: Path) -> None:
         assert len(set(pool.map(begin, range(8)))) == 1
 
 
+def test_people_who_sign_out_of_two_monitors_at_once_are_both_out(tmp_path: Path) -> None:
+    monitors = [Sessions(tmp_path) for _ in range(4)]
+    for _ in range(20):
+        sessions, start = [one.begin("token") for one in monitors], threading.Barrier(4)
+
+        def end(number: int, sessions: list[Session] = sessions, start: threading.Barrier = start) -> None:
+            start.wait()
+            monitors[number].end(sessions[number])
+
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(end, range(4)))
+        assert [Sessions(tmp_path).read(monitors[0].cookie(session)) for session in sessions] == [None] * 4
+
+
 def test_the_key_is_for_its_owner_alone(tmp_path: Path) -> None:
     Sessions(tmp_path)
     assert (tmp_path / "session.key").stat().st_mode & 0o777 == 0o600

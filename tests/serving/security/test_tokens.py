@@ -3,6 +3,8 @@
 import hmac
 import json
 import stat
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -179,3 +181,16 @@ def test_without_any_token_a_service_does_not_start(tmp_path: Path) -> None:
     Keeper(Settings(state=tmp_path, token="x", open=False)).demand()
     token(tmp_path, "Ada", "segment")
     Keeper(Settings(state=tmp_path, token="", open=False)).demand()
+
+
+def test_of_two_first_starts_one_makes_the_owner_and_the_other_goes_on(tmp_path: Path) -> None:
+    for turn in range(20):
+        start = threading.Barrier(4)
+
+        def begin(_: int, turn: int = turn, start: threading.Barrier = start) -> str | None:
+            start.wait()
+            return TokenStore(tmp_path / str(turn) / "tokens.json").first()
+
+        with ThreadPoolExecutor(4) as pool:
+            words = list(pool.map(begin, range(4)))
+        assert sum(word is not None for word in words) == 1

@@ -222,14 +222,15 @@ def test_the_process_that_fetches_says_where_the_bundle_is_or_why_it_is_not(
     bundles: SimpleNamespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     class Registry:
-        def fetch(self, task: str, alias: str, into: Path) -> Path:
-            if alias == "nobody":
+        def fetch(self, task: str, version: str, into: Path) -> Path:
+            if version == "nobody":
                 raise DataContractError("the registry has no 'nobody'", next="look")
             assert (task, into.name) == ("fundus", "clicks")
+            assert version == "3", "what is named is what is fetched, wherever the alias goes meanwhile"
             return bundles.clicks
 
-        def get(self, task: str, alias: str) -> SimpleNamespace:
-            return SimpleNamespace(version="3")
+        def get(self, task: str, alias: str) -> SimpleNamespace | None:
+            return SimpleNamespace(version="3") if alias == "annotators" else None
 
     platform = SimpleNamespace(models=Registry(), settings=SegmenterSettings(state=tmp_path))
     monkeypatch.setattr(click_fetch, "connect", lambda: platform)

@@ -291,9 +291,8 @@ def test_predicted_dice_and_what_is_out_of_range_come_from_the_reference_of_the_
     dice = {("A", one.id): {"disc": 0.9 - 0.01 * (i % 7)} for i, one in enumerate(seen["A"])}
     fitted = fit(seen, CAMERA, extractor="x", seed=0, dice=dice)
     fitted.write(tmp_path / "reference.npz")
-    (tmp_path / "current.json").write_text(json.dumps({"checksum": "aa", "folder": str(tmp_path)}))
-    model = Champion("fundus", "1", "aa", "some", "openvino", cast(Predictor, None))
-    held = expected.Expected(tmp_path)
+    model = Champion("fundus", "1", "aa", "some", "openvino", cast(Predictor, None), tmp_path)
+    held = expected.Expected()
     reference = held.of(model)
     assert reference is not None
     assert held.of(model) is reference, "read once"
@@ -306,6 +305,6 @@ def test_predicted_dice_and_what_is_out_of_range_come_from_the_reference_of_the_
     assert told["lower"] <= told["dice"] <= told["upper"]
     assert expected.out_of_range(reference, new) == []
     assert expected.out_of_range(reference, observations(1, 9.0)[0]) == ["appearance"]
-    assert held.of(replace(model, checksum="bb", reference_id="other")) is None
+    assert held.of(replace(model, folder=tmp_path / "gone", reference_id="other")) is None
     assert held.of(replace(model, reference_id="")) is None
     assert expected.predicted(None, new) == {}

@@ -9,7 +9,9 @@ import serving_kit as kit
 from parfocal_serving.segmenter import sender
 from parfocal_serving.segmenter.outbox import Outbox
 from parfocal_serving.segmenter.sender import Monitor, Sender
+from parfocal_serving.segmenter.slot import Row
 
+from parfocal.core.observations import to_json
 from parfocal.core.types import Observation
 
 
@@ -231,3 +233,29 @@ def test_what_the_monitor_sets_aside_itself_is_counted_and_done_with(tmp_path: P
     thread.stop()
     assert numbers(outbox) == []
     assert receiver.bearers == {"Bearer secret"}
+
+
+def test_a_connection_that_was_idle_is_opened_anew_before_the_monitor_lets_go_of_it(
+    receiver: kit.Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monitor = Monitor(receiver.url, "")
+    ports = []
+    for kept in (60.0, 60.0, 0.0):
+        monkeypatch.setattr(sender, "KEPT", kept)
+        time.sleep(0.01)
+        body = json.dumps({**to_json(observation(f"o{len(ports)}")), "seq": len(ports) + 1})
+        monitor.post([Row(len(ports) + 1, body)])
+        ports.append(monitor._connection.sock.getsockname()[1])
+    assert ports[0] == ports[1] != ports[2]
+
+
+def test_a_slot_that_another_thread_has_closed_has_no_oldest_and_nothing_to_flush(tmp_path: Path) -> None:
+    outbox = opened(tmp_path)
+    outbox.append(observation("a"))
+    slot = outbox.slot
+    assert slot is not None
+    assert slot.oldest() is not None
+    slot.close()
+    slot._changes += 1
+    slot.flush()
+    assert slot.oldest() is None

@@ -106,7 +106,7 @@ def test_the_secret_is_made_once_however_many_workers_start_and_only_its_owner_r
     assert len(set(found)) == 1
     assert len(found[0]) == 64
     assert stat.S_IMODE((tmp_path / SECRET).stat().st_mode) == 0o600
-    assert [file.name for file in tmp_path.iterdir()] == [SECRET]
+    assert sorted(file.name for file in tmp_path.iterdir()) == [f".{SECRET}.lock", SECRET]
     assert load_secret("configured", tmp_path) == b"configured"
     (tmp_path / SECRET).write_text("")
     with pytest.raises(DataContractError, match="empty"):
@@ -126,6 +126,7 @@ def test_capture_keeps_a_fraction_without_metadata_and_deletes_old_days(tmp_path
     reference = half.keep(image, low)
     assert half.keep(image, high) is None
     half.stop()
+    half._thread.join(60)
     assert reference is not None
     kept = tmp_path / reference
     np.testing.assert_array_equal(cv2.imread(str(kept)), image)

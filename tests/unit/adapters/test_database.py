@@ -109,3 +109,19 @@ def test_who_waits_too_long_for_a_writer_is_told_that_the_file_is_locked(tmp_pat
     database = Database(url(tmp_path), VERSIONS, name="the ledger", lock=1, advice="end the other one", busy=0.2)
     with pytest.raises(OutsideServiceError, match="the ledger's database failed: database is locked"):
         database.migrate()
+
+
+def test_a_ledger_that_others_append_to_while_it_is_verified_is_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ledger, other = SqlLedger(url(tmp_path)), SqlLedger(url(tmp_path))
+    ledger.append("decision", "fundus", "k", {})
+    entries = ledger.entries
+
+    def read() -> object:
+        found = entries()
+        other.append("decision", "fundus", f"after {len(found)}", {})
+        return found
+
+    monkeypatch.setattr(ledger, "entries", read)
+    assert [ledger.verify(), ledger.verify()] == [1, 2]

@@ -1,9 +1,11 @@
+import fcntl
 import json
 import os
 import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -11,6 +13,7 @@ from pathlib import Path
 import pytest
 from kfp import compiler, dsl
 
+from parfocal.adapters import kubeflow_local
 from parfocal.adapters.kubeflow_local import LocalLauncher, run_local
 from parfocal.core.errors import DataContractError, OutsideServiceError, ParfocalError, UsageError
 
@@ -203,4 +206,20 @@ def test_a_run_that_was_killed_is_not_running_for_ever(waiting: Path, tmp_path: 
     until(lambda: launcher.state("b") == state)
     file.touch()
     launcher.launch(waiting, {"file": str(file)}, name="b")
+    until(lambda: launcher.state("b") == "succeeded")
+
+
+def test_who_looks_at_a_run_keeps_nobody_from_seeing_that_it_is_over_or_from_starting_it(
+    words: Path, tmp_path: Path
+) -> None:
+    launcher = LocalLauncher(tmp_path)
+    launcher.launch(words, {"word": "data"}, name="b")
+    until(lambda: launcher.state("b") == "failed")
+    with (tmp_path / "b" / kubeflow_local.LOCK).open() as look:
+        fcntl.flock(look, fcntl.LOCK_SH)
+        assert launcher.state("b") == "failed"
+        gone = threading.Timer(0.3, fcntl.flock, (look, fcntl.LOCK_UN))
+        gone.start()
+        launcher.launch(words, {"word": "hello"}, name="b")
+        gone.join()
     until(lambda: launcher.state("b") == "succeeded")

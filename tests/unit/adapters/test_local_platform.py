@@ -1,5 +1,6 @@
 """The platform starts services in order, keeps them up, and leaves nothing behind; here with tiny services."""
 
+import fcntl
 import json
 import os
 import shutil
@@ -73,7 +74,7 @@ def test_services_start_in_stages_and_all_end_with_the_context(settings: Setting
         assert platform.pid("second") is None
         platform.start()
         ports = [int(address.rsplit(":", 1)[1]) for address in platform.addresses.values()]
-        assert all(answers(port, "/") for port in ports)
+        until(lambda: all(answers(port, "/") for port in ports))
         processes = [platform.pid(name) for name in ("first", "second")]
         assert all(psutil.pid_exists(pid) for pid in processes if pid)
     assert not any(psutil.pid_exists(pid) for pid in processes if pid)
@@ -104,6 +105,34 @@ def test_a_service_that_dies_is_started_again_and_that_is_said(settings: Setting
         assert json.loads((settings.state / "platform.json").read_text())["services"]["first"]["restarts"] == 1
     assert any("ended with code 137; starting it again in 0.5 s" in note for note in heard.notes)
     assert "first is up again" in (settings.state / "logs" / "platform.log").read_text()
+
+
+class Closed(Heard):
+    """A terminal that is not there any more, as after `parfocal up | head`."""
+
+    def note(self, message: str) -> None:
+        raise BrokenPipeError
+
+
+def test_a_service_that_dies_is_started_again_though_nobody_can_be_told(settings: Settings) -> None:
+    with LocalPlatform(settings, services=(FIRST,), reporter=Closed()) as platform:
+        platform.start()
+        for _ in range(2):
+            before = platform.pid("first")
+            assert before
+            os.kill(before, signal.SIGKILL)
+            until(
+                lambda before=before: platform.states()["first"] == "up" and platform.pid("first") not in (None, before)
+            )
+
+
+def test_a_lock_that_was_left_behind_is_nobodys_to_two_who_look_at_once(settings: Settings) -> None:
+    file = settings.state / "locks" / "monitor"
+    file.parent.mkdir(parents=True)
+    file.write_text("4711")
+    with file.open("r+") as other:
+        fcntl.flock(other, fcntl.LOCK_SH)  # as `parfocal status` for a moment
+        assert local_record.holder(settings.state, "monitor") is None
 
 
 def test_a_service_that_keeps_dying_is_given_more_and_more_time(settings: Settings) -> None:

@@ -1,3 +1,4 @@
+import fcntl
 import os
 import signal
 import subprocess
@@ -173,6 +174,20 @@ def test_the_cache_is_bounded_and_what_a_process_uses_stays(s3: S3, tmp_path: Pa
     fetched.append(storage.fetch(uris[2], cache, limit=1))
     assert [place.exists() for place in fetched] == [False, True, True]
     assert manifest.verify(storage.fetch(uris[0], cache))
+
+
+def test_what_is_deleted_is_nobodys_until_it_is_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    entry, asked = tmp_path / ("a" * 64), []
+    entry.mkdir()
+
+    def remove(place: Path, **_: object) -> None:
+        with place.with_name(f".{place.name}.used").open() as wanted, pytest.raises(BlockingIOError):
+            fcntl.flock(wanted, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        asked.append(place)
+
+    monkeypatch.setattr(storage.shutil, "rmtree", remove)
+    assert storage._removed(entry)
+    assert asked == [entry]
 
 
 def test_instruments_that_differ_in_a_letter_do_not_share_an_address() -> None:

@@ -38,6 +38,7 @@ with ending.tidy(out):
     child.stdout.readline()
     print(child.pid, flush=True)
     if sys.argv[2] == "fail":
+        sys.stdin.read()  # until the child's number was read, and so who it is
         raise OutsideServiceError("the pipeline failed")
     time.sleep(60)
 """
@@ -46,8 +47,9 @@ with ending.tidy(out):
 def playing(out: Path, how: str) -> "tuple[subprocess.Popen[str], psutil.Process]":
     """A demo in a process of its own, with a child in another session."""
     demo = subprocess.Popen(
-        [sys.executable, "-c", PLAY, str(out), how], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+        [sys.executable, "-c", PLAY, str(out), how],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
     assert demo.stdout
     return demo, psutil.Process(int(demo.stdout.readline()))
 

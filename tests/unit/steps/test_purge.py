@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +24,11 @@ def memory(folder: Path) -> None:
     kept.write(folder)
 
 
+def shown(folder: Path) -> list[str]:
+    """All but locks."""
+    return [one.name for one in folder.iterdir() if not one.name.endswith(".lock")]
+
+
 def test_killed_after_it_wrote_beside_the_same_purge_goes_through(tmp_path: Path) -> None:
     place = tmp_path / "memory"
     memory(place)
@@ -30,7 +37,7 @@ def test_killed_after_it_wrote_beside_the_same_purge_goes_through(tmp_path: Path
     assert done.removed == 1
     verify(place, "memory")
     assert Memory.read(place).arrays("disc")["A"].case_ids == ("b",)
-    assert [one.name for one in tmp_path.iterdir()] == ["memory"]
+    assert shown(tmp_path) == ["memory"]
 
 
 class Killed(BaseException):
@@ -73,7 +80,7 @@ def test_killed_at_any_rename_whoever_comes_next_finishes_it(
     gone = renames > 0 or reader == "purge"
     assert found.arrays("disc")["A"].case_ids == (("b",) if gone else ("a", "b"))
     assert len(found.purges) == (renames > 0) + (reader == "purge")
-    left = {one.name for one in tmp_path.iterdir()}
+    left = set(shown(tmp_path))
     assert left == {"memory"} if gone else "memory" in left, "the patient's pictures are gone"
 
 
@@ -88,3 +95,26 @@ def test_the_command_line_finishes_it_though_the_folder_is_not_there(
     found = CliRunner().invoke(parfocal, ["memory", "show", str(tmp_path / "memory"), "--json"])
     assert found.exit_code == 0, found.output
     assert json.loads(found.output)["kept"]["disc"]["A"]["pictures"] == 1
+
+
+def test_of_two_purges_at_once_neither_puts_back_what_the_other_took_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place, others = tmp_path / "memory", []
+    memory(place)
+    replace = replacing.replace
+
+    def slow(folder: Path, write: Callable[[Path], object]) -> None:
+        if not others:
+            others.append(threading.Thread(target=lambda: purge.run([place], patient="q")))
+            others[0].start()
+            others[0].join(0.5)  # which is long enough, if nothing keeps it waiting
+        replace(folder, write)
+
+    monkeypatch.setattr(replacing, "replace", slow)
+    purge.run([place], patient="p")
+    others[0].join()
+    verify(place, "memory")
+    left = Memory.read(place)
+    assert [kept.case_ids for kept in left.arrays("disc").values()] in ([], [()])
+    assert len(left.purges) == 2

@@ -23,7 +23,12 @@ class Monitor:
         import httpx
 
         self._patience = patience
-        self._client = httpx.Client(base_url=address, headers={"Authorization": f"Bearer {token}"}, timeout=30)
+        self._client = httpx.Client(
+            base_url=address,
+            headers={"Authorization": f"Bearer {token}"},
+            timeout=30,
+            limits=httpx.Limits(keepalive_expiry=2),  # before the monitor lets go of an idle connection, after five
+        )
 
     def state(self) -> State:
         """The monitor's state now. One that has died is asked again, for the platform starts it again.

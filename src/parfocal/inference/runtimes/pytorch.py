@@ -78,8 +78,8 @@ class PyTorchRuntime:
 
     def _to_cpu(self) -> None:
         logger.warning("the memory of %s is full: this network answers from the CPU from now on", self._device)
-        self._device = CPU
         self._model.to(device=CPU, memory_format=self._layout)  # type: ignore[call-overload]
+        self._device = CPU  # from here on nobody waits for the GPU's turn
         torch.cuda.empty_cache()
 
     @contextmanager
