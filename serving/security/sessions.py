@@ -16,7 +16,7 @@ from itsdangerous import BadSignature, TimestampSigner
 from parfocal_serving.security.watched import Watched
 
 from parfocal.adapters.tokens import made_once, write_secret
-from parfocal.core.locks import alone
+from parfocal.core.locks import alone, beside
 
 IDLE, LONGEST = 2 * 3600, 12 * 3600
 """Seconds without a request, and in all, after which a session has ended."""
@@ -82,7 +82,7 @@ class Sessions:
 
     def end(self, session: Session) -> None:
         """Sign out: a cookie that was copied is worth nothing from here on."""
-        with self._lock, alone(self._watched.file.with_name(f".{self._watched.file.name}.lock")):
+        with self._lock, alone(beside(self._watched.file)):
             now = self._clock()
             over = {id_: until for id_, until in self._read().items() if until > now}
             over[session.id] = session.began + LONGEST

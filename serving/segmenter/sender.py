@@ -25,9 +25,9 @@ GATHER = 0.05
 ADOPT = 5.0
 """Seconds between two looks at slots whose workers are gone."""
 TIMEOUT = 10.0
+"""Seconds the monitor may take over one batch."""
 KEPT = 2.0
 """Seconds after which an idle connection is opened anew: the monitor lets go of one after five."""
-"""Seconds the monitor may take over one batch."""
 ELSEWHERE = {401, 403, 404, 405, 407, 408, 425, 429}
 """Refusals that are about the address, the token or the moment. Every other 4xx is about what was sent."""
 

@@ -21,7 +21,7 @@ from typing import IO
 from parfocal.adapters.storage_remote import Remote, asked
 from parfocal.core import manifest
 from parfocal.core.errors import DataContractError, UsageError
-from parfocal.core.locks import alone
+from parfocal.core.locks import alone, beside
 from parfocal.core.manifest import MANIFEST, Manifest, sha256
 
 CACHE_BYTES = 20 * 10**9
@@ -96,7 +96,7 @@ def fetch(uri: str, cache: Path, kind: str | None = None, *, limit: int = CACHE_
         target = Path(cache).resolve() / sealed.checksum
         target.parent.mkdir(parents=True, exist_ok=True)
         _use(target)
-        with alone(_lock(target)):
+        with alone(beside(target)):  # who waited finds what the other has brought
             if not (target / MANIFEST).is_file():
                 _bring(remote, there, sealed, target)
                 _prune(target.parent, limit)
@@ -118,7 +118,7 @@ def mirror(uri: str, place: Path) -> bool:
             return False
         sealed = _parsed(there, uri)
         place.parent.mkdir(parents=True, exist_ok=True)
-        with alone(_lock(place)):
+        with alone(beside(place)):
             here = manifest.read(place) if (place / MANIFEST).is_file() else None
             if here is None or (here.checksum != sealed.checksum and here.created <= sealed.created):
                 _bring(remote, there, sealed, place)
@@ -175,11 +175,6 @@ def _bring(remote: Remote, there: bytes, sealed: Manifest, target: Path) -> None
         target.rename(old)
     partial.rename(target)
     shutil.rmtree(old, ignore_errors=True)
-
-
-def _lock(target: Path) -> Path:
-    """Who waited for it finds what the other has brought."""
-    return target.with_name(f".{target.name}.lock")
 
 
 def _use(target: Path) -> None:

@@ -23,7 +23,7 @@ from pydantic import AwareDatetime, Field, ValidationError, field_validator
 
 from parfocal.core.config import Config
 from parfocal.core.errors import DataContractError, UsageError
-from parfocal.core.locks import alone
+from parfocal.core.locks import alone, beside
 
 Role = Literal["segment", "annotate", "operate", "observe"]
 PEOPLE: tuple[Role, ...] = ("segment", "annotate", "operate")
@@ -194,7 +194,7 @@ class TokenStore:
     @contextmanager
     def _changed(self) -> Iterator[list[Token]]:
         """The rows, to be changed: written when nothing went wrong, as a whole and for their owner alone."""
-        with alone(self.file.with_name(f"{self.file.name}.lock")):
+        with alone(beside(self.file)):
             rows = list(read(self.file).tokens)
             yield rows
             write_secret(self.file, Tokens(tokens=tuple(rows)).model_dump_json(indent=1) + "\n")
@@ -215,7 +215,7 @@ def write_secret(file: Path, content: str) -> None:
 
 def made_once(file: Path, make: Callable[[], str]) -> str:
     """What is in a secret's file, which is made where it is not: all who begin at once have the same."""
-    with alone(file.with_name(f".{file.name}.lock")):
+    with alone(beside(file)):
         if not file.exists():
             write_secret(file, make())
     return file.read_text().strip()

@@ -8,6 +8,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 
+def beside(place: Path) -> Path:
+    """The lock of a file or a folder, for `alone`."""
+    return place.with_name(f".{place.name}.lock")
+
+
 @contextmanager
 def alone(lock: Path) -> Iterator[None]:
     """Wait until no other process has the file `lock`, which is made where it is not; a killed one lets go of it."""

@@ -12,7 +12,7 @@ from pathlib import Path
 from parfocal.core import bundle, manifest
 from parfocal.core.bundle import BUNDLE
 from parfocal.core.errors import DataContractError, UsageError
-from parfocal.core.locks import alone
+from parfocal.core.locks import alone, beside
 from parfocal.memory import replacing
 from parfocal.memory.buffer import Memory
 
@@ -91,5 +91,5 @@ def _alone(places: Sequence[Path]) -> Iterator[None]:
     """No other purge of these memories meanwhile: it would put back what this one takes out of what it has read."""
     with ExitStack() as held:
         for place in sorted(places):  # in one order, so that two never wait for one another
-            held.enter_context(alone(place.with_name(f".{place.name}.purge.lock")))
+            held.enter_context(alone(beside(place)))
         yield

@@ -25,7 +25,7 @@ from pydantic import TypeAdapter, ValidationError
 from parfocal import __version__
 from parfocal.core import manifest
 from parfocal.core.errors import DataContractError
-from parfocal.core.locks import alone
+from parfocal.core.locks import alone, beside
 from parfocal.core.manifest import Parent
 from parfocal.core.protocols import Reporter
 from parfocal.studies import code
@@ -143,5 +143,5 @@ def hardware() -> str:
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
     """Alone among all processes with this folder, which need not exist; a killed process gives way."""
-    with alone(folder.with_name(f".{folder.name}.lock")):
+    with alone(beside(folder)):
         yield
