@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -151,9 +152,14 @@ async def _segment(request: Request, counted: Counted, began: float) -> Response
     }
 
     async def answered(image: bytes) -> Answer:
-        work = partial(worker.segment, champion, image, **asked)
-        with pressure.place():
-            return await asyncio.get_running_loop().run_in_executor(worker.pool, pressure.timed, work)
+        late = threading.Event()
+        work = partial(worker.segment, champion, image, wanted=lambda: not late.is_set(), **asked)
+        try:
+            with pressure.place():
+                return await asyncio.get_running_loop().run_in_executor(worker.pool, pressure.timed, work)
+        except asyncio.CancelledError:
+            late.set()  # its thread goes on: nobody hears what it finds, and so nobody is told of it
+            raise
 
     if len(form.images) > 1:
         return await _several(worker, form, answered, forms.more(request, form).alone)

@@ -99,6 +99,7 @@ class Worker:
         masks: str = "png",
         spacing: tuple[float, float] | None = None,
         more: forms.More = forms.More(),  # noqa: B008
+        wanted: Callable[[], bool] = lambda: True,
     ) -> Answer:
         """Answer one photograph, and keep in the outbox that it was answered before the answer leaves.
 
@@ -110,6 +111,7 @@ class Worker:
             masks: a member of `forms.MASKS`, or `forms.DICOM_SEG`.
             spacing: (row, column) in millimetres; None leaves it to the file.
             more: which eye, which slice, and whether a DICOM object is all that is wanted.
+            wanted: whether somebody still waits for the answer; nothing is kept of one that nobody gets.
 
         Raises:
             RequestError: this is no photograph.
@@ -144,7 +146,7 @@ class Worker:
             if self.clicks.current is not None:  # a case for /refine
                 self.recent.keep(request, Seen(image, instrument, spacing, prediction.masks, model.checksum))
         with stage("observe"):
-            noted = self.observing.note(request, model, instrument, patient) if more.observe else None
+            noted = self.observing.note(request, model, instrument, patient) if more.observe and wanted() else None
         timing["total"] = time.perf_counter() - received
         values["timing_ms"] = {name: round(1000 * seconds, 3) for name, seconds in timing.items()}
         body = written if more.alone else json.dumps(values, separators=(",", ":")).encode()

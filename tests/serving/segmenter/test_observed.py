@@ -2,6 +2,7 @@
 
 import json
 import struct
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -118,3 +119,31 @@ def test_a_model_that_fails_in_the_mirror_costs_the_observation_nothing(monkeypa
     model: Any = SimpleNamespace(predictor=None)
     found: Any = None
     assert mirror.mirrored(model, kit.picture(), found, "0" * 32, "", share=1.0, busy=False) == {}
+
+
+def test_nothing_is_kept_of_an_answer_that_nobody_waited_for(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kit.promote(tmp_path, folder, "1")
+    go, done = threading.Event(), threading.Event()
+    predict = Predictor.predict
+
+    def slow(*given: Any) -> Any:
+        go.wait(60)
+        return predict(*given)
+
+    with kit.in_process(tmp_path, open=True, token="", timeout=0.5) as running:
+        segment = running.worker.segment
+
+        def heard(*given: Any, **named: Any) -> Any:
+            try:
+                return segment(*given, **named)
+            finally:
+                done.set()
+
+        monkeypatch.setattr(Predictor, "predict", slow)
+        monkeypatch.setattr(running.worker, "segment", heard)
+        assert running.http.post("/segment", files={"image": ("a", PHOTO)}).status_code == 504
+        go.set()
+        assert done.wait(60)
+        assert running.worker.outbox.slot.pending == 0
