@@ -107,6 +107,7 @@ def monitor(state: Path, photographs: int = 6, segmenter: str = "", **settings: 
 def segmenter(folder: Path) -> Iterator[str]:
     """The segmenter's routes with a champion and a model that answers clicks."""
     from parfocal_serving.segmenter import web
+    from parfocal_serving.segmenter.running import Running
     from parfocal_serving.segmenter.settings import SegmenterSettings
     from parfocal_serving.segmenter.worker import Worker
 
@@ -115,7 +116,7 @@ def segmenter(folder: Path) -> Iterator[str]:
     settings = SegmenterSettings(
         state=folder / "state", clicks_model=clicks, threads=1, token="", open=True, patient_secret="x"
     )
-    worker = web.Running.worker = Worker(settings)
+    worker = Running.worker = Worker(settings)
     worker.start()
     try:
         assert worker.clicks.current is not None, worker.clicks.trouble

@@ -253,6 +253,7 @@ def in_process(state: Path, **settings: Any) -> Iterator[SimpleNamespace]:
     import uvicorn
     from parfocal_serving.segmenter import slot, web
     from parfocal_serving.segmenter.pools import Pools
+    from parfocal_serving.segmenter.running import Running
     from parfocal_serving.segmenter.settings import SegmenterSettings
     from parfocal_serving.segmenter.worker import Worker
 
@@ -260,7 +261,7 @@ def in_process(state: Path, **settings: Any) -> Iterator[SimpleNamespace]:
     told = SegmenterSettings(state=state, patient_secret="x", threads=2, **settings)
     pools = Pools(told)
     workers = [Worker(one, pools) for one in told.each()]
-    web.Running.worker, web.Running.others = workers[0], {one.settings.task: one for one in workers[1:]}
+    Running.worker, Running.others = workers[0], {one.settings.task: one for one in workers[1:]}
     for worker in workers:
         worker.start()
     port = free_port()
@@ -275,7 +276,7 @@ def in_process(state: Path, **settings: Any) -> Iterator[SimpleNamespace]:
     finally:
         server.should_exit = True
         thread.join(10)
-        web.Running.others = {}
+        Running.others = {}
         for worker in workers:
             worker.stop()
 

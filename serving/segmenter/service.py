@@ -8,6 +8,7 @@ from parfocal_serving.security.protection import demand, of_segmenter
 from parfocal_serving.segmenter import web
 from parfocal_serving.segmenter.drain import Drain, Ending
 from parfocal_serving.segmenter.pools import Pools
+from parfocal_serving.segmenter.running import Running
 from parfocal_serving.segmenter.settings import SegmenterSettings
 from parfocal_serving.segmenter.worker import Worker
 
@@ -27,11 +28,11 @@ class Segmenter:
     def __init__(self) -> None:
         pools = Pools(SETTINGS)
         self.workers = [Worker(one, pools) for one in SETTINGS.each()]
-        web.Running.worker = self.workers[0]
-        web.Running.others = {one.settings.task: one for one in self.workers[1:]}
+        Running.worker = self.workers[0]
+        Running.others = {one.settings.task: one for one in self.workers[1:]}
         for worker in self.workers:
             worker.start()
-        Ending.drain = Drain(SETTINGS.drain, SETTINGS.timeout, lambda: web.Running.requests)
+        Ending.drain = Drain(SETTINGS.drain, SETTINGS.timeout, lambda: Running.requests)
         Ending.drain.install()
 
     def __is_ready__(self) -> bool:

@@ -7,64 +7,29 @@ uploads to a temporary file, and answer errors as a list or without their reason
 from __future__ import annotations
 
 import asyncio
-import logging
 import threading
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from functools import cache, partial
-from typing import Any, ClassVar
+from typing import Any
 
 from parfocal_serving.segmenter import batches, forms, metrics, openapi, readiness
 from parfocal_serving.segmenter import refine as refining
 from parfocal_serving.segmenter.champion import Champion
 from parfocal_serving.segmenter.drain import Ending
 from parfocal_serving.segmenter.label_studio import LabelStudio
-from parfocal_serving.segmenter.pressure import Pressure
-from parfocal_serving.segmenter.problems import RequestError, body
+from parfocal_serving.segmenter.problems import RequestError
+from parfocal_serving.segmenter.running import Running, asked_task, guarded, of_form
 from parfocal_serving.segmenter.worker import Answer, Worker
 from starlette.applications import Starlette
 from starlette.background import BackgroundTask, BackgroundTasks
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Mount, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from parfocal.core.observations import LONGEST
-
-logger = logging.getLogger("parfocal.segmenter")
-
-
-class Running:
-    """The worker of this process, known from the moment BentoML makes the service.
-
-    Attributes:
-        worker: of the first task, and of every request that names none.
-        others: of further tasks, by name.
-        requests: that are being answered.
-    """
-
-    worker: Worker
-    others: ClassVar[dict[str, Worker]] = {}
-    requests = 0
-
-    @classmethod
-    def all(cls) -> tuple[Worker, ...]:
-        return cls.worker, *cls.others.values()
-
-    @classmethod
-    def of(cls, task: str) -> Worker:
-        """Who answers for a task; the first where none is named.
-
-        Raises:
-            RequestError: nobody here does.
-        """
-        if task in ("", cls.worker.settings.task):
-            return cls.worker
-        if task not in cls.others:
-            known = ", ".join(one.settings.task for one in cls.all())
-            raise RequestError(400, f"no such task here: {task[:40]}", where="task", expected=f"one of {known}")
-        return cls.others[task]
 
 
 class Counted:
@@ -84,7 +49,7 @@ async def segment(request: Request) -> Response:
     """Answer a photograph, and count it."""
     began = time.perf_counter()
     counted = Counted(Running.worker)
-    response = await _guarded(partial(_segment, request, counted, began), Running.worker.pools.segmenting)
+    response = await guarded(partial(_segment, request, counted, began), Running.worker.pools.segmenting)
     metrics.REQUESTS.labels(counted.task, counted.version, str(response.status_code)).inc()
     metrics.REQUEST_SECONDS.labels(counted.task).observe(time.perf_counter() - began)
     return response
@@ -92,12 +57,12 @@ async def segment(request: Request) -> Response:
 
 async def refine(request: Request) -> Response:
     """Answer clicks."""
-    return await _guarded(partial(_refine, request, time.perf_counter()), Running.worker.pools.clicking)
+    return await guarded(partial(_refine, request, time.perf_counter()), Running.worker.pools.clicking)
 
 
 async def instruments(request: Request) -> Response:
     """What the champion knows."""
-    return await _guarded(partial(_instruments, request), Running.worker.pools.clicking)
+    return await guarded(partial(_instruments, request), Running.worker.pools.clicking)
 
 
 async def models(request: Request) -> Response:  # noqa: ARG001
@@ -111,35 +76,14 @@ async def document(request: Request) -> Response:  # noqa: ARG001
     return JSONResponse(_document())
 
 
-async def _guarded(work: Callable[[], Awaitable[Response]], pressure: Pressure) -> Response:
-    """The answer within its time. Every one but 200 says what, where, expected, next."""
-    worker = Running.worker
-    Running.requests += 1
-    try:
-        async with asyncio.timeout(worker.settings.timeout):
-            return await work()
-    except RequestError as error:
-        return _problem(error, pressure)
-    except TimeoutError:
-        late = RequestError(504, f"no answer within {worker.settings.timeout:g} s", next="try again")
-        return _problem(late, pressure)
-    except ClientDisconnect:
-        return _problem(RequestError(400, "the upload was broken off"), pressure)
-    except Exception:
-        logger.exception("a request failed")
-        return _problem(RequestError(500, "the segmenter failed", next="see its log: this is a bug"), pressure)
-    finally:
-        Running.requests -= 1
-
-
 async def _segment(request: Request, counted: Counted, began: float) -> Response:
-    worker = Running.of(_asked_task(request))
+    worker = Running.of(asked_task(request))
     if counted.at(worker) is None and not Running.others:  # nobody's upload is read
         raise readiness.no_champion(worker)
     pressure = worker.pools.segmenting
     with pressure.upload():
         form = await forms.read(request, worker.settings.upload_bytes, ("image",), pictures=forms.MOST_PICTURES)
-    worker = _of_form(request, form)
+    worker = of_form(request, form)
     if (champion := counted.at(worker)) is None:
         raise readiness.no_champion(worker)
     asked: dict[str, Any] = {
@@ -181,13 +125,13 @@ async def _several(
 
 
 async def _refine(request: Request, began: float) -> Response:
-    worker = Running.of(_asked_task(request))
+    worker = Running.of(asked_task(request))
     if not Running.others:
         worker.refiner.model()  # says that there is none before the upload is read
     pressure = worker.pools.clicking
     with pressure.upload():
         form = await forms.read(request, worker.settings.upload_bytes, refining.FILES, forms.CLICK_FIELD)
-    worker = _of_form(request, form)
+    worker = of_form(request, form)
     model, wanted = worker.refiner.model(), refining.asked(form)
     work = partial(worker.refiner.refine, model, worker.champions.current, wanted, began)
     with pressure.place():
@@ -199,7 +143,7 @@ async def _instruments(request: Request) -> Response:
     name = request.query_params.get("name", "").strip()
     if len(name) > LONGEST:
         raise RequestError(400, "no instrument has such a name", where="name", expected=f"at most {LONGEST} characters")
-    task = _asked_task(request)
+    task = asked_task(request)
     first = await _known_to(Running.of(task), name)
     others = [] if task else [one for one in Running.others.values() if one.champions.current is not None]
     return JSONResponse({**first, "others": [await _known_to(one, name) for one in others]} if others else first)
@@ -213,31 +157,10 @@ async def _known_to(worker: Worker, name: str) -> dict[str, Any]:
     return await asyncio.get_running_loop().run_in_executor(worker.pools.click, work)
 
 
-def _asked_task(request: Request) -> str:
-    return request.query_params.get("task", "").strip()
-
-
-def _of_form(request: Request, form: forms.Form) -> Worker:
-    """Who answers, by the address or by the form; both may not name different tasks."""
-    asked, given = _asked_task(request), forms.name(form, "task") or ""
-    if asked and given and asked != given:
-        raise RequestError(400, "two different tasks", where="task", expected="the same in the address and in the form")
-    return Running.of(given or asked)
-
-
 async def _afterwards(worker: Worker, work: Callable[[], None]) -> None:
     """Begun when the answer has been handed over, and not waited for."""
     with suppress(RuntimeError):  # the worker is being stopped: what was accepted is kept as it is
         worker.pool.submit(work)
-
-
-def _problem(error: RequestError, pressure: Pressure) -> Response:
-    headers = {}
-    if error.status in (429, 503, 504):
-        headers["Retry-After"] = str(pressure.retry_after())
-    if error.status == 408:
-        headers["Connection"] = "close"  # or it would go on sending for ever
-    return JSONResponse(body(error), error.status, headers)
 
 
 @cache
@@ -246,10 +169,10 @@ def _document() -> dict[str, Any]:
 
 
 def _label_studio() -> ASGIApp:
-    def guarded(work: Callable[[], Awaitable[Response]]) -> Awaitable[Response]:
-        return _guarded(work, Running.worker.pools.clicking)
+    def clicking(work: Callable[[], Awaitable[Response]]) -> Awaitable[Response]:
+        return guarded(work, Running.worker.pools.clicking)
 
-    return LabelStudio(lambda: Running.worker, guarded).app()
+    return LabelStudio(lambda: Running.worker, clicking).app()
 
 
 class Readiness:

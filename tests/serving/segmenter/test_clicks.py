@@ -18,6 +18,7 @@ from parfocal_serving.segmenter import catalog, click_fetch, click_model, forms,
 from parfocal_serving.segmenter.codecs import rle
 from parfocal_serving.segmenter.recent import Recent, Seen
 from parfocal_serving.segmenter.refine import Refiner
+from parfocal_serving.segmenter.running import Running
 from parfocal_serving.segmenter.settings import SegmenterSettings
 from parfocal_serving.segmenter.worker import Worker
 from starlette.routing import Route
@@ -50,7 +51,7 @@ def service(bundles: SimpleNamespace, tmp_path_factory: pytest.TempPathFactory) 
     settings = SegmenterSettings(
         state=state, clicks_model=str(bundles.clicks), threads=2, upload_mb=0.5, megapixels=2, patient_secret="x"
     )
-    worker = web.Running.worker = Worker(settings)
+    worker = Running.worker = Worker(settings)
     worker.start()
     assert worker.clicks.current is not None, worker.clicks.trouble
     port = kit.free_port()

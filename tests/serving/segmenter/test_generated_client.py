@@ -15,6 +15,7 @@ import httpx
 import pytest
 import serving_kit as kit
 from parfocal_serving.segmenter import openapi, web
+from parfocal_serving.segmenter.running import Running
 from parfocal_serving.segmenter.settings import SegmenterSettings
 from parfocal_serving.segmenter.worker import Worker
 
@@ -31,7 +32,7 @@ def worker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Worker]:
     worker.champions.check()
     worker.clicks.start()
     kit.wait_for(lambda: worker.clicks.current is not None)
-    monkeypatch.setattr(web.Running, "worker", worker, raising=False)
+    monkeypatch.setattr(Running, "worker", worker, raising=False)
     yield worker
     worker.clicks.stop()
     worker.pools.stop()

@@ -21,6 +21,7 @@ import SimpleITK as sitk
 from parfocal_serving.segmenter import expected, forms, nifti_upload, schemas, web
 from parfocal_serving.segmenter.champion import Champion
 from parfocal_serving.segmenter.problems import RequestError
+from parfocal_serving.segmenter.running import Running
 from parfocal_serving.segmenter.settings import SegmenterSettings
 from parfocal_serving.segmenter.worker import Worker
 
@@ -50,7 +51,7 @@ def worker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Worker]:
 
 @pytest.fixture
 def post(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> Post:
-    monkeypatch.setattr(web.Running, "worker", worker, raising=False)
+    monkeypatch.setattr(Running, "worker", worker, raising=False)
 
     async def send(*images: bytes, headers: dict[str, str] | None = None, **texts: str) -> httpx.Response:
         async with httpx.AsyncClient(transport=httpx.ASGITransport(web.app), base_url="http://test") as client:

@@ -16,6 +16,7 @@ from parfocal_serving.segmenter.label_studio import LabelStudio
 from parfocal_serving.segmenter.label_studio_clicks import clicks_of
 from parfocal_serving.segmenter.label_studio_images import Images, LabelStudioSettings
 from parfocal_serving.segmenter.problems import RequestError
+from parfocal_serving.segmenter.running import Running, guarded
 from parfocal_serving.segmenter.settings import SegmenterSettings
 from parfocal_serving.segmenter.worker import Worker
 
@@ -66,10 +67,10 @@ def studio() -> Studio:
 
 @pytest.fixture
 def post(worker: Worker, studio: Studio, monkeypatch: pytest.MonkeyPatch) -> Any:
-    monkeypatch.setattr(web.Running, "worker", worker, raising=False)
+    monkeypatch.setattr(Running, "worker", worker, raising=False)
     settings = LabelStudioSettings(url="http://studio:8080", token="hush")
     images = Images(settings, 1_000_000, httpx.MockTransport(studio))
-    backend = LabelStudio(lambda: worker, lambda work: web._guarded(work, worker.pools.clicking), images).app()
+    backend = LabelStudio(lambda: worker, lambda work: guarded(work, worker.pools.clicking), images).app()
 
     async def send(path: str, content: Any) -> httpx.Response:
         async with httpx.AsyncClient(transport=httpx.ASGITransport(backend), base_url="http://test") as client:

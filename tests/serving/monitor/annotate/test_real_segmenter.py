@@ -12,6 +12,7 @@ import uvicorn
 from annotate_kit import World, accept, ask, take
 from monitor_kit import promote
 from parfocal_serving.segmenter import web
+from parfocal_serving.segmenter.running import Running
 from parfocal_serving.segmenter.settings import SegmenterSettings
 from parfocal_serving.segmenter.worker import Worker
 
@@ -21,9 +22,7 @@ def service(tmp_path: Path) -> Iterator[SimpleNamespace]:
     state = tmp_path / "segmenter"
     serving_kit.promote(state, serving_kit.bundle(tmp_path / "champion"), "7")
     clicks = serving_kit.clickable(tmp_path / "clicks")
-    worker = web.Running.worker = Worker(
-        SegmenterSettings(state=state, clicks_model=str(clicks), threads=2, capture=1.0)
-    )
+    worker = Running.worker = Worker(SegmenterSettings(state=state, clicks_model=str(clicks), threads=2, capture=1.0))
     worker.start()
     port = serving_kit.free_port()
     server = uvicorn.Server(uvicorn.Config(web.app, host="127.0.0.1", port=port, log_level="warning"))
