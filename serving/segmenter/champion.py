@@ -159,6 +159,8 @@ class Champions:
             self.current, self.rejected = new, None  # before anybody is told
             self._swapped(old, new)
             logger.warning("%s %s answers (%s, %s)", self._role, version, checksum[:12], new.runtime)
+        elif old.since != since:  # it went and came back between two looks
+            self.current = replace(old, since=since)
         self.rejected = None
 
     def _run(self) -> None:

@@ -168,6 +168,22 @@ class Watched:
         self.swaps.append((old.version if old else "", new.version))
 
 
+def test_a_champion_that_went_and_came_back_is_not_loaded_again_and_says_since_when(tmp_path: Path) -> None:
+    watched = Watched(tmp_path)
+    kit.promote(tmp_path, kit.bundle(tmp_path / "one"), "1")
+    watched.champions.check()
+    first = watched.champions.current
+    assert first is not None
+    file = tmp_path / "serving" / "fundus" / "current.json"
+    manifest.write_atomic(file, file.read_text().replace(first.since, "later"))
+    watched.champions.check()
+    again = watched.champions.current
+    assert again is not None
+    assert (again.since, again.folder) == ("later", tmp_path / "one")
+    assert again.predictor is first.predictor
+    assert watched.swaps == [("", "1")]
+
+
 def test_a_champion_that_cannot_be_loaded_is_tried_once_until_it_moves(tmp_path: Path) -> None:
     good = kit.bundle(tmp_path / "good")
     watched = Watched(tmp_path)
