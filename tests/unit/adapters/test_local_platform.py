@@ -108,7 +108,7 @@ def test_a_service_that_dies_is_started_again_and_that_is_said(settings: Setting
 
 
 class Closed(Heard):
-    """A terminal that is not there any more, as after `parfocal up | head`."""
+    """A terminal that is not there any more, as when `tee` was killed."""
 
     def note(self, message: str) -> None:
         raise BrokenPipeError
