@@ -118,4 +118,4 @@ class _Signer(TimestampSigner):
 
 def _key(file: Path) -> bytes:
     """32 random bytes, made once. Whoever removes the file signs everybody out at the next start."""
-    return bytes.fromhex(made_once(file, lambda: secrets.token_hex(32)))
+    return bytes.fromhex(made_once(file, lambda: secrets.token_hex(32)).decode())

@@ -38,16 +38,8 @@ CANARY, SHADOW = "canary", "shadow"
 class Models(Champions):
     """Follows challenger.json; unlike a champion, a challenger that is taken away answers no more."""
 
-    def check(self) -> None:
-        """As a champion's, and forget the model when its file is gone."""
-        try:
-            self._file.stat()
-        except FileNotFoundError:
-            self.current, self.rejected, self._seen = None, None, None
-            return
-        except OSError:
-            return  # whether it is there cannot be seen
-        super().check()
+    def _away(self) -> None:
+        self.current, self.rejected, self._seen = None, None, None
 
 
 class Job(NamedTuple):

@@ -129,8 +129,11 @@ class Champions:
         """Load what current.json names, if it was replaced since the last look. A champion is tried once."""
         try:
             stat = self._file.stat()
+        except FileNotFoundError:
+            self._away()
+            return
         except OSError:
-            return  # none yet; one that is taken away does not take the model away
+            return  # whether it is there cannot be seen
         if (seen := (stat.st_mtime_ns, stat.st_ino)) == self._seen:
             return
         self._seen = seen
@@ -145,6 +148,9 @@ class Champions:
             logger.error("%s %s cannot answer: %s", self._role, version, reason)
             self.rejected = Rejected(version, checksum, reason)
             self._refused(self.rejected)
+
+    def _away(self) -> None:
+        """There is none yet; one that is taken away does not take the model away."""
 
     def _follow(self, version: str, checksum: str, folder: Path, since: str) -> None:
         old = self.current

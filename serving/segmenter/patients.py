@@ -46,4 +46,4 @@ def load_secret(configured: str, state: Path) -> bytes:
     secret = made_once(file, lambda: secrets.token_hex(32))
     if not secret:
         raise DataContractError("the patients' secret is empty", where=file, next="restore it, or remove the file")
-    return secret.encode()
+    return secret

@@ -17,11 +17,12 @@ def latest(connection: Connection, cases: CaseStore, task: str, instrument: str)
     run = connection.execute(query.order_by(RUNS.c.decided.desc(), RUNS.c.number.desc()).limit(1)).mappings().first()
     if run is None:
         return None
-    waiting = cases.labelled(instrument)  # before those that are closed: these become those meanwhile
+    # Before those that are closed: these become those meanwhile.
+    waiting = cases.labelled(instrument) if run["state"] == DECIDED else 0
     closed = cases.closed(instrument, run["number"])
     took_over = connection.scalar(select(func.max(CHAMPIONS.c.time)).where(CHAMPIONS.c.task == task))
     return {
-        "cases": closed or (waiting if run["state"] == DECIDED else 0),
+        "cases": closed or waiting,
         "decided": run["decided"],
         "state": run["state"],
         "outcome": run["outcome"],

@@ -139,7 +139,7 @@ def token(settings: Settings) -> str:
     """The named token, or a random one that is made once and kept in the state folder for its owner alone."""
     if settings.token:
         return settings.token
-    return made_once(settings.state.resolve() / "token", lambda: secrets.token_urlsafe(32))
+    return made_once(settings.state.resolve() / "token", lambda: secrets.token_urlsafe(32)).decode()
 
 
 def _mlflow(place: Place) -> list[str]:

@@ -213,12 +213,16 @@ def write_secret(file: Path, content: str) -> None:
         temporary.unlink(missing_ok=True)
 
 
-def made_once(file: Path, make: Callable[[], str]) -> str:
-    """What is in a secret's file, which is made where it is not: all who begin at once have the same."""
-    with alone(beside(file)):
-        if not file.exists():
-            write_secret(file, make())
-    return file.read_text().strip()
+def made_once(file: Path, make: Callable[[], str]) -> bytes:
+    """What is in a secret's file, which is made where it is not: all who begin at once have the same.
+
+    One that is there is only read, as from a folder in which nobody may write; it need not be text.
+    """
+    if not file.exists():
+        with alone(beside(file)):
+            if not file.exists():
+                write_secret(file, make())
+    return file.read_bytes().strip()
 
 
 def _digest(salt: str, secret: str) -> str:

@@ -108,6 +108,10 @@ def test_the_secret_is_made_once_however_many_workers_start_and_only_its_owner_r
     assert stat.S_IMODE((tmp_path / SECRET).stat().st_mode) == 0o600
     assert sorted(file.name for file in tmp_path.iterdir()) == [f".{SECRET}.lock", SECRET]
     assert load_secret("configured", tmp_path) == b"configured"
+    (tmp_path / SECRET).write_bytes(b"\xff\xfe given")
+    (tmp_path / f".{SECRET}.lock").unlink()
+    assert load_secret("", tmp_path) == b"\xff\xfe given"
+    assert [file.name for file in tmp_path.iterdir()] == [SECRET], "one that is there is only read"
     (tmp_path / SECRET).write_text("")
     with pytest.raises(DataContractError, match="empty"):
         load_secret("", tmp_path)
